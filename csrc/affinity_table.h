@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* affinity_table.h - sessionAffinity ClientIP: which endpoint a client last got. Rank 1.
+ *
+ * One per node, owned by its worker. Key: service port (service.id) and client address before
+ * masquerade (P-30, P-31, P-32). Renewed by new connections only (P-35): stage_service calls
+ * affinity_set() for each. Bounded: when full, the least recently renewed entry of the probed
+ * neighbourhood goes.
+ */
+#ifndef NETSIM_AFFINITY_TABLE_H
+#define NETSIM_AFFINITY_TABLE_H
+
+#include "base.h"
+
+struct affinity {
+	struct addr client;
+	struct addr endpoint;
+	uint64_t renewed_ns;
+	uint32_t service;
+	be16 port;
+	uint16_t used;
+};
+
+struct affinity_table;
+
+int affinity_table_new(struct affinity_table **out, size_t max, uint64_t seed);
+void affinity_table_free(struct affinity_table *t);
+
+/**
+ * affinity_find() - The entry of a client, unless it is older than its timeout
+ * @t:		table
+ * @service:	service.id
+ * @client:	source address as the service saw it
+ * @now_ns:	time
+ * @timeout_s:	of the service now
+ *
+ * Return: entry, NULL if there is none or it has expired. Does not renew.
+ */
+const struct affinity *affinity_find(const struct affinity_table *t, uint32_t service,
+				     struct addr client, uint64_t now_ns, uint32_t timeout_s);
+
+/**
+ * affinity_set() - Remember or renew: @client of @service got @endpoint:@port at @now_ns
+ *
+ * Return: true if another client's live entry had to go.
+ */
+bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client,
+		  struct addr endpoint, be16 port, uint64_t now_ns);
+
+size_t affinity_table_count(const struct affinity_table *t);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base.h - types, byte order, addresses and hashing that everything else is built on.
+ *
+ * Rank 0. Includes nothing of ours. be16/be32 hold wire order; plain integers hold host order.
+ */
+#ifndef NETSIM_BASE_H
+#define NETSIM_BASE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint16_t be16;
+typedef uint32_t be32;
+
+#define LIKELY(x)      __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)    __builtin_expect(!!(x), 0)
+#define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
+#define CACHE_LINE     64
+
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+static inline be16 to_be16(uint16_t v)
+{
+	return __builtin_bswap16(v);
+}
+
+static inline be32 to_be32(uint32_t v)
+{
+	return __builtin_bswap32(v);
+}
+
+static inline uint16_t from_be16(be16 v)
+{
+	return __builtin_bswap16(v);
+}
+
+static inline uint32_t from_be32(be32 v)
+{
+	return __builtin_bswap32(v);
+}
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte order helpers assume little endian");
+
+/* An address of either family: 16 bytes in wire order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
+struct addr {
+	uint64_t w[2];
+};
+
+#define ADDR_V4_PREFIX UINT64_C(0x00000000ffff0000) /* low half of w[1], little endian */
+
+static inline struct addr addr_from_v4(be32 v4)
+{
+	return (struct addr){{0, ((uint64_t)v4 << 32) | ADDR_V4_PREFIX}};
+}
+
+static inline be32 addr_to_v4(struct addr a)
+{
+	return (be32)(a.w[1] >> 32);
+}
+
+static inline bool addr_is_v4(struct addr a)
+{
+	return a.w[0] == 0 && (uint32_t)a.w[1] == (uint32_t)ADDR_V4_PREFIX;
+}
+
+static inline bool addr_equal(struct addr a, struct addr b)
+{
+	return ((a.w[0] ^ b.w[0]) | (a.w[1] ^ b.w[1])) == 0;
+}
+
+/* What names a flow in one direction. Ports are L4 ports; for ICMP echo both hold the identifier
+ * (request: sport = id, dport = 0; reply: sport = 0, dport = id), for other protocols zero.
+ */
+struct flow_key {
+	struct addr src;
+	struct addr dst;
+	be16 sport;
+	be16 dport;
+	uint8_t proto;
+	uint8_t pad[3]; /* always zero: keys are compared and hashed as 40 bytes */
+};
+static_assert(sizeof(struct flow_key) == 40, "flow keys are hashed as five words");
+
+static inline struct flow_key flow_key_reversed(const struct flow_key *k)
+{
+	return (struct flow_key){.src = k->dst,
+				 .dst = k->src,
+				 .sport = k->dport,
+				 .dport = k->sport,
+				 .proto = k->proto};
+}
+
+static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* Finalizer of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit. */
+static inline uint64_t mix64(uint64_t x)
+{
+	x ^= x >> 30;
+	x *= UINT64_C(0xbf58476d1ce4e5b9);
+	x ^= x >> 27;
+	x *= UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+/* Seeded so that a stranger cannot choose tuples that share a bucket. */
+static inline uint32_t flow_key_hash(const struct flow_key *k, uint64_t seed)
+{
+	uint64_t w[5];
+
+	memcpy(w, k, sizeof(w));
+	uint64_t a = (w[0] ^ seed) * UINT64_C(0x9e3779b97f4a7c15) + w[1];
+	uint64_t b = (w[2] ^ ~seed) * UINT64_C(0xc2b2ae3d27d4eb4f) + w[3];
+
+	return (uint32_t)mix64(a ^ (b << 1 | b >> 63) ^ (w[4] * UINT64_C(0x165667b19e3779f9)));
+}
+
+/* One step of splitmix64: the sequence for seed state @s. */
+static inline uint64_t random_next(uint64_t *s)
+{
+	*s += UINT64_C(0x9e3779b97f4a7c15);
+	return mix64(*s);
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* node.h - one emulated Kubernetes node: identity, tables of its own, ifaces, counters. Rank 4.
+ *
+ * A node belongs to one worker at a time; while the engine runs only that worker touches it
+ * (changes arrive as engine calls at a quiet point). Counters are plain: readers ask the worker.
+ */
+#ifndef NETSIM_NODE_H
+#define NETSIM_NODE_H
+
+#include <stdatomic.h>
+
+#include "affinity_table.h"
+#include "flow_arena.h"
+#include "flow_table.h"
+#include "fragment_table.h"
+#include "iface.h"
+#include "tables.h"
+#include "trace.h"
+
+enum backend_kind {
+	BACKEND_VXLAN,
+	BACKEND_UDP,
+	BACKEND_HOST_GW, /* fabric wire: bare packets; udp wire: the node's stack forwards */
+};
+
+struct node_config {
+	char name[64];
+	uint64_t uid;		  /* stable over restarts: owner of the node's flows */
+	struct addr address;	  /* on the underlay: eth0 */
+	struct addr cni_addr;	  /* of cni0: first address of the pod range */
+	struct addr tunnel_addr;  /* of flannel0 / flannel.1: base address of the pod range */
+	struct addr cluster_cidr; /* all pods: sources inside are not masqueraded (ClusterCIDR detector) */
+	uint8_t cluster_len;	  /* in bits of the 16-byte form */
+	uint8_t backend;	  /* enum backend_kind */
+	uint8_t vtep_mac[6];
+	uint32_t vni;
+	be16 port;     /* UDP port of the backend */
+	uint16_t mtu;  /* of the overlay: what pods have */
+	uint32_t flows_max;
+};
+
+struct node_stats {
+	uint64_t drops[DROP_REASON_COUNT];
+	uint64_t packets;	 /* through the pipeline */
+	uint64_t flows_new;
+	uint64_t flows_expired;
+	uint64_t flows_stale;	 /* UDP flows chosen anew because the endpoint left */
+	uint64_t service_hits;	 /* new flows sent to an endpoint */
+	uint64_t service_rejects;/* answered with ICMP port unreachable: no endpoints */
+	uint64_t affinity_hits;
+	uint64_t affinity_evicted;
+	uint64_t masquerade_collisions;
+	uint64_t icmp_errors_sent;
+	uint64_t icmp_errors_translated;
+};
+
+enum { NODE_TRACE_OFF, NODE_TRACE_MATCH };
+
+/* Which packets to mark; zero fields match anything. */
+struct trace_filter {
+	struct addr src;
+	struct addr dst;
+	be16 sport;
+	be16 dport;
+	uint8_t proto;
+	bool on;
+	uint32_t limit; /* packets to mark before switching itself off; 0: no limit */
+};
+
+struct node {
+	struct node_config config;
+	uint32_t id;
+	struct tables *tables; /* the lab's */
+	_Atomic(const struct route_table *) local; /* pods of this node, its stack's addresses */
+
+	struct flow_table *flows;
+	struct fragment_table *fragments;
+	struct affinity_table *affinity;
+	uint64_t hash_seed;
+	uint64_t random; /* state of random_next(): endpoint choice, masquerade ports */
+
+	struct iface **ifaces; /* by position; route rows name them by id */
+	uint32_t iface_count;
+	struct iface *stack;  /* cni0, or NULL */
+	struct iface *tunnel; /* flannel.1, or NULL */
+	struct iface *wire;   /* NULL on a lone node */
+
+	struct packet_pool *pool; /* its worker's */
+	struct trace *trace;	  /* its worker's */
+	struct trace_filter filter;
+	uint32_t trace_next;
+	struct node_stats stats;
+	_Atomic uint64_t revision; /* tables' revision at the node's last batch or quiet point */
+	unsigned worker;
+};
+
+/**
+ * node_new() - Make a node without ifaces
+ * @out:	the node, on success
+ * @config:	copied
+ * @tables:	the lab's shared tables
+ * @arena:	for its flows
+ * @seed:	of the lab; every draw of the node derives from it and the node's uid
+ *
+ * Return: 0, -EINVAL for a config that contradicts itself, -ENOMEM.
+ */
+int node_new(struct node **out, const struct node_config *config, struct tables *tables,
+	     struct flow_arena *arena, uint64_t seed);
+void node_free(struct node *n);
+
+/**
+ * node_iface() - The iface with this id, NULL if it is not (or no longer) here. O(1).
+ */
+struct iface *node_iface(const struct node *n, uint32_t id);
+int node_iface_attach(struct node *n, struct iface *i);
+void node_iface_detach(struct node *n, struct iface *i);
+
+static inline void node_count_drop(struct node *n, enum drop_reason why)
+{
+	n->stats.drops[why]++;
+}
+
+/**
+ * node_adopt_flows() - After a restart: take over the flows in the arena and re-tie translated
+ *			ones to the endpoint slots of the current tables
+ *
+ * Return: flows adopted.
+ */
+size_t node_adopt_flows(struct node *n, uint64_t now_ns);
+
+#endif

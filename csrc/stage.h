@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage.h - the steps of the packet path. Rank 3.
+ *
+ * A stage is a function of (batch, tables, flows, now): no clock, allocation, lock or system call,
+ * one loop over the batch. It acts on packets whose verdict is VERDICT_CONTINUE, unless it says
+ * otherwise. The order is one array in pipeline.c.
+ */
+#ifndef NETSIM_STAGE_H
+#define NETSIM_STAGE_H
+
+#include "node.h"
+
+/* What a batch is processed against: loaded once per batch, valid until the cycle ends. */
+struct stage_ctx {
+	struct node *node;
+	const struct service_table *services;
+	const struct route_table *local;
+	const struct route_table *routes;
+	const struct peer_table *peers;
+	uint64_t revision;
+	uint64_t now_ns;
+};
+
+typedef void stage_fn(const struct stage_ctx *ctx, struct batch *b);
+
+/* stage_tunnel.c: packets that came in by a wire lose their encapsulation */
+void stage_tunnel_off(const struct stage_ctx *ctx, struct batch *b);
+/* stage_parse.c: every length checked; key and hash; fragments get the first one's ports */
+void stage_parse(const struct stage_ctx *ctx, struct batch *b);
+/* stage_flow.c: known connections; ICMP errors about them; to from the flow's decision */
+void stage_flow(const struct stage_ctx *ctx, struct batch *b);
+/* stage_service.c: first packets to a service get an endpoint or a rejection */
+void stage_service(const struct stage_ctx *ctx, struct batch *b);
+/* stage_route.c: out, TTL and MTU checks, masquerade decision */
+void stage_route(const struct stage_ctx *ctx, struct batch *b);
+/* stage_translate.c: remember new flows, rewrite addresses, ports, checksums, TTL */
+void stage_translate(const struct stage_ctx *ctx, struct batch *b);
+/* stage_reply.c: takes VERDICT_REPLY: the packet becomes the ICMP error and is routed back */
+void stage_reply(const struct stage_ctx *ctx, struct batch *b);
+/* stage_tunnel.c: packets that leave by a wire get their encapsulation */
+void stage_tunnel_on(const struct stage_ctx *ctx, struct batch *b);
+
+/**
+ * stage_trace() - Write a decision record if the packet is marked
+ */
+void stage_trace_marked(const struct stage_ctx *ctx, struct packet *p, enum trace_stage stage,
+			enum trace_event event, uint32_t object, uint32_t detail);
+
+static inline void stage_trace(const struct stage_ctx *ctx, struct packet *p, enum trace_stage stage,
+			       enum trace_event event, uint32_t object, uint32_t detail)
+{
+	if (UNLIKELY(p->flags & PACKET_MARKED))
+		stage_trace_marked(ctx, p, stage, event, object, detail);
+}
+
+#endif

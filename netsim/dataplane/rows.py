@@ -1,0 +1,145 @@
+"""Rows: what the control side tells the data plane, resolved and flat.
+
+Addresses and ports are plain integers in host order (IPv4 below 2**32), prefixes are
+(address, length). Rows name nodes and pods by name; the data plane process turns names into ids.
+NamedTuples, because they are made by the hundred thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17, "SCTP": 132}
+
+
+class EndpointRow(NamedTuple):
+    """Where a service sends: a pod's address and port."""
+
+    addr: int
+    port: int
+
+
+class ServiceKey(NamedTuple):
+    """What packets to a service port carry as destination."""
+
+    addr: int
+    port: int
+    proto: int
+
+
+class ServiceRow(NamedTuple):
+    """One service port. `id` is stable for the life of the service port; `name` is for people.
+
+    `affinity_s` is sessionAffinityConfig's timeout in seconds, 0 without affinity. `endpoints` are
+    the usable ones only (ready, or serving and terminating where none is ready), sorted.
+    """
+
+    addr: int
+    port: int
+    proto: int
+    id: int
+    name: str
+    affinity_s: int
+    endpoints: tuple[EndpointRow, ...]
+
+    @property
+    def key(self) -> ServiceKey:
+        """The key that the data plane finds this row by."""
+        return ServiceKey(self.addr, self.port, self.proto)
+
+
+class NodeRow(NamedTuple):
+    """One node of this lab, as its data plane must know it.
+
+    `uid` is stable over restarts (63 bits, not 0). `backend` is `vxlan`, `udp` or `host-gw`;
+    `port` is the backend's UDP port, 0 for host-gw. `mtu` is the overlay's: what pods get.
+    """
+
+    name: str
+    uid: int
+    address: int
+    pod_cidr: int
+    pod_len: int
+    cni_addr: int
+    tunnel_addr: int
+    cluster_cidr: int
+    cluster_len: int
+    backend: str
+    vtep_mac: bytes
+    vni: int
+    port: int
+    mtu: int
+    flows_max: int
+
+
+class PodRow(NamedTuple):
+    """One pod's attachment: `name` is "namespace/pod", `sandbox` the key of its descriptors in init."""
+
+    name: str
+    node: str
+    addr: int
+    mtu: int
+    sandbox: str
+
+
+class PeerRow(NamedTuple):
+    """A node as the others reach it. `local` is False for a node outside this process."""
+
+    name: str
+    address: int
+    port: int
+    mac: bytes
+    local: bool
+
+
+class PathRow(NamedTuple):
+    """Pods of `prefix` are reached through peer `via` (a PeerRow's name)."""
+
+    prefix: int
+    length: int
+    via: str
+
+
+class LabRow(NamedTuple):
+    """What holds for the whole lab. `wire` is `udp` or `fabric`."""
+
+    service_cidr: int
+    service_len: int
+    wire: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Everything that a data plane should run: desired or applied."""
+
+    lab: LabRow | None = None
+    nodes: Mapping[str, NodeRow] = field(default_factory=dict)
+    pods: Mapping[str, PodRow] = field(default_factory=dict)
+    services: Mapping[ServiceKey, ServiceRow] = field(default_factory=dict)
+    peers: tuple[PeerRow, ...] = ()
+    paths: tuple[PathRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What turns one `Tables` into another; made by `plan()`, sent as it is.
+
+    Applied in this order: removals of services, pods, nodes; lab; nodes; peers and paths; pods;
+    services. `None` means unchanged.
+    """
+
+    lab: LabRow | None = None
+    remove_services: tuple[ServiceKey, ...] = ()
+    remove_pods: tuple[str, ...] = ()
+    remove_nodes: tuple[str, ...] = ()
+    nodes: tuple[NodeRow, ...] = ()
+    peers: tuple[PeerRow, ...] | None = None
+    paths: tuple[PathRow, ...] | None = None
+    pods: tuple[PodRow, ...] = ()
+    services: tuple[ServiceRow, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return self != Changes()
