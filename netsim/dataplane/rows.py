@@ -75,7 +75,7 @@ class NodeRow(NamedTuple):
 
 
 class PodRow(NamedTuple):
-    """One pod's attachment: `name` is "namespace/pod", `sandbox` the key of its descriptors in init."""
+    """One pod's attachment: `name` is "namespace/pod", `sandbox` its descriptors' key in init."""
 
     name: str
     node: str

@@ -1,0 +1,152 @@
+"""The build: C core and Cython skin into extensions, and the answerer into a program.
+
+NETSIM_BUILD=release|debug|asan|tsan|coverage picks a row of FLAVOURS; NETSIM_WERROR=1 makes
+warnings in csrc errors. Objects are kept per flavour under build/ and remade only when a source or
+a header is newer. Everything that does not depend on the flavour stands in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+
+class Flavour(NamedTuple):
+    """Flags after the interpreter's own; `sanitize` goes to the compiler and to the linker."""
+
+    flags: tuple[str, ...]
+    sanitize: tuple[str, ...] = ()
+    linetrace: bool = False
+
+
+CHECKED = ("-UNDEBUG", "-U_FORTIFY_SOURCE", "-DNETSIM_DEBUG", "-g", "-fno-omit-frame-pointer")
+FLAVOURS = {
+    "release": Flavour(("-O2", "-fno-semantic-interposition")),
+    "debug": Flavour(("-O0", *CHECKED)),
+    "asan": Flavour(
+        ("-O1", *CHECKED), ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+    ),
+    "tsan": Flavour(("-O1", *CHECKED), ("-fsanitize=thread",)),
+    "coverage": Flavour(
+        ("-O0", *CHECKED, "-DCYTHON_TRACE_NOGIL=1"), ("--coverage",), linetrace=True
+    ),
+}
+NAME = os.environ.get("NETSIM_BUILD", "release")
+if NAME not in FLAVOURS:
+    raise SystemExit(f"NETSIM_BUILD={NAME}: choose one of {', '.join(FLAVOURS)}")
+FLAVOUR = FLAVOURS[NAME]
+
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow"]
+if os.environ.get("NETSIM_WERROR") == "1":
+    WARNINGS.append("-Werror")
+OURS = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", *WARNINGS]  # csrc only
+FLAGS = [*FLAVOUR.flags, *FLAVOUR.sanitize]
+
+CORE = sorted(str(path) for path in Path("csrc").glob("*.c"))
+ANSWERER = sorted(str(path) for path in Path("csrc/answerer").glob("*.c"))
+HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+PXD = sorted(str(path) for path in Path("netsim/dataplane").glob("*.pxd"))
+
+
+def is_table(source: str) -> bool:
+    """Whether a C file belongs to the tables: ranks 0 to 2, which build without the packet path."""
+    stem = Path(source).stem
+    return "table" in stem or stem.startswith(("flow_", "checksum"))
+
+
+def extensions() -> list[Extension]:
+    """One per .pyx of the data plane; all but _core are for tests and stay out of wheels."""
+    made = []
+    for pyx in sorted(Path("netsim/dataplane").glob("_*.pyx")):
+        sources = CORE if pyx.stem != "_tables" else [c for c in CORE if is_table(c)]
+        made.append(
+            Extension(
+                f"netsim.dataplane.{pyx.stem}",
+                [str(pyx), *sources],
+                include_dirs=["csrc"],
+                libraries=["pthread"],
+                extra_link_args=list(FLAVOUR.sanitize),
+            )
+        )
+    return made
+
+
+class BuildExt(build_ext):
+    """Compiles what is stale, on every core; then also links the answerer."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.build_temp = f"{self.build_temp}-{NAME}"
+        self.force = True  # link always: compiling is what we save, see compile_stale()
+        if not self.inplace:
+            self.extensions = [e for e in self.extensions if e.name.endswith("._core")]
+
+    def build_extensions(self) -> None:
+        compile_one = self.compiler.compile
+        newest_header = max((Path(h).stat().st_mtime for h in [*HEADERS, "setup.py"]), default=0.0)
+
+        def compile_stale(sources: list[str], *, output_dir: str, **options: object) -> list[str]:
+            objects = self.compiler.object_filenames(sources, output_dir=output_dir)
+
+            def make(source: str, obj: str) -> None:
+                newest = max(newest_header, Path(source).stat().st_mtime)
+                if Path(obj).exists() and Path(obj).stat().st_mtime > newest:
+                    return
+                mine = [*OURS, *FLAGS] if source.startswith("csrc") else FLAGS
+                compile_one([source], output_dir=output_dir, **{**options, "extra_postargs": mine})
+
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(make, sources, objects))
+            return list(objects)
+
+        self.compiler.compile = compile_stale
+        super().build_extensions()
+        if ANSWERER:
+            self.build_answerer(compile_stale(ANSWERER, output_dir=self.build_temp))
+
+    def build_extension(self, ext: Extension) -> None:
+        directives = {"language_level": "3", "linetrace": FLAVOUR.linetrace}
+        pyx, *rest = ext.sources
+        [made] = cythonize(
+            Extension(ext.name, [pyx]),
+            build_dir=f"build/cython-{NAME}",
+            compiler_directives=directives,
+            quiet=True,
+        )
+        ext.sources = [*made.sources, *rest]
+        super().build_extension(ext)
+
+    def build_answerer(self, objects: list[str]) -> None:
+        """A program that is package data: answers for containers without a command."""
+        where = Path(self.build_lib, "netsim")
+        where.mkdir(parents=True, exist_ok=True)
+        self.compiler.link_executable(
+            objects, "answerer", output_dir=str(where), extra_postargs=list(FLAVOUR.sanitize)
+        )
+        (where / "answerer").chmod(0o755)
+
+    def run(self) -> None:
+        super().run()
+        if self.inplace and ANSWERER:
+            shutil.copy(Path(self.build_lib, "netsim/answerer"), "netsim/answerer.new")
+            os.replace("netsim/answerer.new", "netsim/answerer")  # it may be running
+
+    def get_outputs(self) -> list[str]:
+        program = "netsim/answerer" if self.inplace else f"{self.build_lib}/netsim/answerer"
+        return [*super().get_outputs(), *([program] if ANSWERER else [])]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        mapping = dict(super().get_output_mapping())
+        if self.inplace and ANSWERER:
+            mapping[f"{self.build_lib}/netsim/answerer"] = "netsim/answerer"
+        return mapping
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
