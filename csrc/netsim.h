@@ -8,6 +8,7 @@
 #ifndef NETSIM_H
 #define NETSIM_H
 
+#include "iface_queue.h"
 #include "node.h"
 
 struct engine;
@@ -85,20 +86,7 @@ int64_t engine_trace_drain(struct engine *e, struct trace_record *out, size_t ma
 int engine_capture_start(struct engine *e, uint32_t iface, int fd, uint32_t snaplen, uint32_t *id);
 int engine_capture_stop(struct engine *e, uint32_t id, uint64_t *captured, uint64_t *missed);
 
-/* in-memory ifaces: tests and explain */
-struct inject {
-	uint8_t gso_type;
-	uint8_t needs_csum;
-	uint8_t mark; /* nonzero: decision records are written */
-	uint16_t gso_size;
-	uint16_t csum_start;
-	uint16_t csum_offset;
-	uint16_t hdr_len;
-	be32 outer_src; /* wire ifaces: as if from this peer */
-	be32 outer_dst;
-	be16 outer_sport;
-	be16 outer_dport;
-};
+/* in-memory ifaces (tests and explain); struct inject is in iface_queue.h */
 /* into the node, as if received; -ENOBUFS when the queue is full */
 int engine_inject(struct engine *e, uint32_t iface, const void *bytes, size_t len,
 		  const struct inject *how);

@@ -71,7 +71,8 @@ struct node {
 	struct node_config config;
 	uint32_t id;
 	struct tables *tables; /* the lab's */
-	_Atomic(const struct route_table *) local; /* pods of this node, its stack's addresses */
+	/* pods of this node, its stack's addresses; the last one is freed by node_free() */
+	_Atomic(const struct route_table *) local;
 
 	struct flow_table *flows;
 	struct fragment_table *fragments;
@@ -81,6 +82,8 @@ struct node {
 
 	struct iface **ifaces; /* by position; route rows name them by id */
 	uint32_t iface_count;
+	struct iface **iface_index; /* by hash of the id; node.c's own */
+	uint32_t iface_index_bits;
 	struct iface *stack;  /* cni0, or NULL */
 	struct iface *tunnel; /* flannel.1, or NULL */
 	struct iface *wire;   /* NULL on a lone node */
@@ -114,6 +117,11 @@ void node_free(struct node *n);
 struct iface *node_iface(const struct node *n, uint32_t id);
 int node_iface_attach(struct node *n, struct iface *i);
 void node_iface_detach(struct node *n, struct iface *i);
+
+/**
+ * node_in_cluster() - Whether an address is a pod's: inside config.cluster_cidr
+ */
+bool node_in_cluster(const struct node *n, struct addr a);
 
 static inline void node_count_drop(struct node *n, enum drop_reason why)
 {

@@ -21,6 +21,8 @@
 
 #include "wire.h"
 
+struct endpoint;
+struct flow;
 struct iface;
 struct peer_row;
 struct service;
@@ -111,11 +113,13 @@ struct packet {
 	uint16_t flags;	 /* enum packet_flags */
 	uint16_t l4_off; /* from data */
 
-	/* segmentation, as virtio means it; csum_start is l4_off when PACKET_NEEDS_CSUM */
+	/* segmentation, as virtio means it. An iface that is not a wire puts the vnet header's
+	 * csum_start into l4_off; stage_parse drops the packet if that is not where L4 begins
+	 */
 	uint8_t gso_type; /* VNET_GSO_* */
 	uint8_t verdict;  /* enum verdict */
 	uint16_t gso_size;
-	uint16_t hdr_len;     /* IP + L4 header bytes of a super-packet */
+	uint16_t hdr_len;     /* IP + L4 header bytes of a super-packet; stage_parse finds it */
 	uint16_t csum_offset; /* of the checksum field from csum_start */
 
 	uint32_t hash; /* of key, with the node's seed: endpoint choice, outer source port */
@@ -124,17 +128,17 @@ struct packet {
 	uint8_t reply_code;
 	uint8_t trace_count; /* records written so far for a marked packet */
 	uint16_t reply_mtu;
-	uint16_t masquerade; /* nonzero: stage_translate picks a source address and port */
+	uint16_t masquerade; /* nonzero: the node's address becomes the source */
 	uint32_t trace_id;
 
 	struct flow_key key; /* as it arrived */
 	struct flow_key to;  /* as it leaves */
 
-	struct flow *flow; /* this node's tracked connection, or NULL */
+	struct flow *flow; /* tracked connection or NULL; may be forgotten after stage_flow: no deref */
 	bool reply;	   /* travels in the flow's reply direction */
 
 	const struct service *service;	 /* stage_service's decision for a new flow */
-	uint32_t endpoint_slot;		 /* with service */
+	const struct endpoint *endpoint; /* with service */
 	struct iface *in;
 	struct iface *out;
 	const struct peer_row *peer; /* far end when out is a wire */
