@@ -18,6 +18,7 @@ struct gso_out {
 	uint32_t len;	   /* bytes used */
 	uint16_t segment;  /* size of every segment but the last */
 	uint16_t count;
+	uint16_t max; /* segments at most; 0: 64 */
 };
 
 /**
@@ -25,7 +26,7 @@ struct gso_out {
  * @p:		packet with @tunnel bytes of tunnel header before its IPv4 header
  * @tunnel:	bytes repeated in front of each segment (VXLAN + Ethernet: 22; flannel udp: 0)
  * @from:	payload offset to begin at, 0 at first; updated
- * @out:	segments; stops when @out or GSO_BYTES_MAX or 64 segments are reached
+ * @out:	segments; stops when @out's room or max, or GSO_BYTES_MAX is reached
  *
  * Each segment gets its own IPv4 length, id and checksum, TCP sequence and flags (FIN, PSH only on
  * the last, CWR only on the first; RFC 3168), and a complete L4 checksum.
@@ -56,17 +57,19 @@ bool gso_fragment(const struct packet *p, size_t tunnel, uint16_t mtu, uint32_t 
 
 /**
  * gso_join() - Join equal-sized tunnel packets, as UDP_GRO delivers them, into a super-packet
- * @p:		data/len hold @count segments of @segment bytes (the last may be shorter)
+ * @p:		empty packet that receives the result (data/len, tunnel header included)
+ * @data:	datagrams of @segment bytes one after the other, the last may be shorter
+ * @len:	bytes at @data, 1..PACKET_ROOM
  * @tunnel:	bytes of tunnel header in front of each
- * @segment:	size of each datagram
+ * @segment:	size of each datagram, not 0
  *
- * Joins the longest prefix of segments that are one TCP stream in order (same headers but for
- * length, id, checksum, sequence, PSH/FIN; checksums verified), in place. Hostile bytes are safe:
- * whatever does not fit is left.
+ * Copies the longest prefix of datagrams that are one TCP stream in order (same headers but for
+ * length, id, checksum, sequence, PSH/FIN; checksums verified). Hostile bytes are safe: whatever
+ * does not fit is left; a first datagram that can not be joined is copied alone, unjudged.
  *
- * Return: bytes consumed from data (at least one segment; @p then holds what was joined, with
- *         gso_* and PACKET_NEEDS_CSUM set if more than one segment went in).
+ * Return: bytes consumed from @data, at least one datagram. gso_* and PACKET_NEEDS_CSUM are set if
+ *         more than one went in.
  */
-size_t gso_join(struct packet *p, size_t tunnel, uint16_t segment);
+size_t gso_join(struct packet *p, const uint8_t *data, size_t len, size_t tunnel, uint16_t segment);
 
 #endif

@@ -41,15 +41,50 @@ struct iface {
 	struct addr addr; /* pod's address (IFACE_POD): source addresses are checked against it */
 	struct iface_stats stats;
 	struct capture *capture; /* NULL unless somebody watches */
+	struct iface *ready_next; /* worker's list of ifaces with input in memory */
+	bool ready;		  /* on that list */
+	bool more;		  /* receive() left input in memory that fd does not show */
 	char name[32];
 };
+
+/* Ifaces with input that no descriptor shows, first come first served. One per worker. */
+struct ready_list {
+	struct iface *first;
+	struct iface *last;
+};
+
+static inline void ready_push(struct ready_list *l, struct iface *i)
+{
+	if (i->ready)
+		return;
+	i->ready = true;
+	i->ready_next = NULL;
+	if (l->first)
+		l->last->ready_next = i;
+	else
+		l->first = i;
+	l->last = i;
+}
+
+static inline struct iface *ready_pop(struct ready_list *l)
+{
+	struct iface *i = l->first;
+
+	if (i) {
+		l->first = i->ready_next;
+		i->ready = false;
+	}
+	return i;
+}
 
 struct iface_ops {
 	const char *name;
 	/**
 	 * receive() - Fill @b with up to BATCH_MAX packets taken from @pool
 	 *
-	 * Sets p->in, data, len and segmentation fields; for a wire also outer_*. Must not block.
+	 * Sets p->in, data, len and segmentation fields; for a wire also outer_*. Counts rx_* and
+	 * shows each packet to the capture. Must not block. Sets i->more when it is to be called again
+	 * although fd may not poll readable.
 	 *
 	 * Return: packets received, 0 if there is none now.
 	 */
@@ -57,12 +92,36 @@ struct iface_ops {
 	/**
 	 * send() - Send packets in order; takes ownership of all of them
 	 *
-	 * What can not be sent is given back to @pool after node_count_drop().
+	 * What can not be sent is given back to @pool after node_count_drop(). Counts tx_* and shows
+	 * each packet to the capture.
 	 */
 	void (*send)(struct iface *i, struct packet_pool *pool, struct packet *const *pkt,
 		     unsigned count);
 	/** close() - Release everything, the iface itself included */
 	void (*close)(struct iface *i);
 };
+
+/**
+ * packet_segments() - MTU-sized packets that a packet stands for
+ */
+static inline uint64_t packet_segments(const struct packet *p)
+{
+	return p->gso_type && p->len > p->hdr_len ? (p->len - p->hdr_len + p->gso_size - 1) / p->gso_size
+						  : 1;
+}
+
+static inline void iface_count_rx(struct iface *i, const struct packet *p)
+{
+	i->stats.rx_packets++;
+	i->stats.rx_bytes += p->len;
+	i->stats.rx_segments += packet_segments(p);
+}
+
+static inline void iface_count_tx(struct iface *i, const struct packet *p)
+{
+	i->stats.tx_packets++;
+	i->stats.tx_bytes += p->len;
+	i->stats.tx_segments += packet_segments(p);
+}
 
 #endif
