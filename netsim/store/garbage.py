@@ -1,0 +1,135 @@
+"""What goes with an object that is deleted: its dependents, or what a namespace holds.
+
+Pure functions from a view to writes. `cascade` is what a deletion asks for at once, in one
+transaction; `sweep` finds what is left over at any time (objects made in the same moment as their
+owner went, namespaces that have become empty), so that nothing depends on an event being seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from netsim.api import meta
+from netsim.api.fields import Json, items, text, texts
+from netsim.store.base import Delete, Update, View, Write
+from netsim.store.lifecycle import default_grace_s
+
+Propagation = Literal["Background", "Foreground", "Orphan"]
+# holds a namespace until what was in it has gone; Kubernetes has `spec.finalizers` for it
+CONTENT = "netsim.dev/content"
+_NAMESPACED = tuple(kind.name for kind in meta.KINDS if kind.namespaced)
+
+
+def uid_of(obj: Json) -> str:
+    """metadata.uid."""
+    return text(meta.metadata(obj), "uid")
+
+
+def owners_of(obj: Json) -> tuple[Json, ...]:
+    """metadata.ownerReferences."""
+    return items(meta.metadata(obj), "ownerReferences")
+
+
+def cascade(view: View, first: Delete, propagation: Propagation = "Background") -> list[Write]:
+    """The deletion and what it takes with it: dependents at every depth, a namespace's content.
+
+    Dependents of an object are those whose owner references name it and nobody else who lives.
+    With `Orphan` they stay and lose the reference. Foreground is Background: all is one step here.
+    """
+    obj = view.get(first.key)
+    if obj is None:
+        return [first]
+    if first.key.kind == "Namespace":
+        return [*_content(view, first.key.name), *_namespace(view, first, obj)]
+    dependents = _dependents(view)
+    if propagation == "Orphan":
+        return [first, *(_without_owner(o, uid_of(obj)) for o in dependents.get(uid_of(obj), ()))]
+    if first.grace_s != 0 and default_grace_s(obj):
+        return [first]
+    return [first, *_descendants(dependents, obj)]
+
+
+def sweep(view: View) -> list[Write]:
+    """Deletions of objects all of whose owners are gone, and of namespaces that ended empty."""
+    alive = {uid_of(obj) for kind in meta.KINDS for obj in view.list(kind.name)}
+    left: list[Write] = [
+        Delete(meta.key_of(obj))
+        for kind in _NAMESPACED
+        for obj in view.list(kind)
+        if not _marked(obj)
+        and (owners := owners_of(obj))
+        and not any(text(owner, "uid") in alive for owner in owners)
+    ]
+    for namespace in filter(_marked, view.list("Namespace")):
+        name = meta.name_of(namespace)
+        left += _content(view, name)
+        if not any(view.list(kind, name) for kind in _NAMESPACED):
+            left.append(_emptied(namespace))
+    return left
+
+
+def _marked(obj: Json) -> bool:
+    return "deletionTimestamp" in meta.metadata(obj)
+
+
+def _content(view: View, namespace: str) -> list[Write]:
+    return [
+        Delete(meta.key_of(obj))
+        for kind in _NAMESPACED
+        for obj in view.list(kind, namespace)
+        if not _marked(obj)
+    ]
+
+
+def _namespace(view: View, delete: Delete, obj: Json) -> list[Write]:
+    """A namespace goes at once, unless something in it takes time: then it is Terminating."""
+    name = delete.key.name
+    content = (o for kind in _NAMESPACED for o in view.list(kind, name))
+    if _marked(obj) or not any(
+        default_grace_s(o) or meta.metadata(o).get("finalizers") for o in content
+    ):
+        return [delete]
+    metadata = dict(meta.metadata(obj))
+    metadata["finalizers"] = [*texts(metadata, "finalizers"), CONTENT]
+    held = {**obj, "metadata": metadata, "status": {"phase": "Terminating"}}
+    return [Update(held), Delete(delete.key, delete.grace_s, delete.uid)]
+
+
+def _emptied(namespace: Json) -> Update:
+    metadata = dict(meta.metadata(namespace))
+    metadata["finalizers"] = [f for f in texts(metadata, "finalizers") if f != CONTENT]
+    return Update({**namespace, "metadata": metadata})
+
+
+def _dependents(view: View) -> Mapping[str, list[Json]]:
+    """Objects by the uid of each owner."""
+    found: dict[str, list[Json]] = {}
+    for kind in _NAMESPACED:
+        for obj in view.list(kind):
+            for owner in owners_of(obj):
+                found.setdefault(text(owner, "uid"), []).append(obj)
+    return found
+
+
+def _descendants(dependents: Mapping[str, list[Json]], obj: Json) -> Iterator[Write]:
+    going, queue = {uid_of(obj)}, [obj]
+    while queue:
+        for child in dependents.get(uid_of(queue.pop()), ()):
+            if uid_of(child) in going:
+                continue
+            if any(text(owner, "uid") not in going for owner in owners_of(child)):
+                continue
+            going.add(uid_of(child))
+            queue.append(child)
+            if not _marked(child):
+                yield Delete(meta.key_of(child))
+
+
+def _without_owner(obj: Json, uid: str) -> Update:
+    metadata = dict(meta.metadata(obj))
+    left = [owner for owner in owners_of(obj) if text(owner, "uid") != uid]
+    metadata.pop("ownerReferences")
+    if left:
+        metadata["ownerReferences"] = left
+    return Update({**obj, "metadata": metadata})
