@@ -1,0 +1,1 @@
+"""Measurements of netsim beside the kernel doing the same work, interleaved in one run."""
