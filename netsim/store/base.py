@@ -119,6 +119,9 @@ class Store(Protocol):
         that failed; nothing is changed then.
         """
 
+    def rehearse(self, writes: Sequence[Write]) -> list[Json]:
+        """What `transaction` would return, or the ApiError it would raise; changes nothing."""
+
     def create(self, obj: Json) -> Json:
         """One Create."""
 

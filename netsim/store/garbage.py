@@ -7,11 +7,12 @@ owner went, namespaces that have become empty), so that nothing depends on an ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from netsim.api import meta
 from netsim.api.fields import Json, items, text, texts
+from netsim.api.meta import ObjectKey
 from netsim.store.base import Delete, Update, View, Write
 from netsim.store.lifecycle import default_grace_s
 
@@ -53,20 +54,42 @@ def cascade(view: View, first: Delete, propagation: Propagation = "Background") 
 def sweep(view: View) -> list[Write]:
     """Deletions of objects all of whose owners are gone, and of namespaces that ended empty."""
     alive = {uid_of(obj) for kind in meta.KINDS for obj in view.list(kind.name)}
-    left: list[Write] = [
+    orphans = (
         Delete(meta.key_of(obj))
         for kind in _NAMESPACED
         for obj in view.list(kind)
         if not _marked(obj)
         and (owners := owners_of(obj))
         and not any(text(owner, "uid") in alive for owner in owners)
-    ]
-    for namespace in filter(_marked, view.list("Namespace")):
-        name = meta.name_of(namespace)
-        left += _content(view, name)
-        if not any(view.list(kind, name) for kind in _NAMESPACED):
-            left.append(_emptied(namespace))
-    return left
+    )
+    ended = [obj for obj in view.list("Namespace") if _marked(obj)]
+    left = (write for namespace in ended for write in _remainder(view, namespace))
+    return once([*orphans, *left])
+
+
+def once(writes: Iterable[Write]) -> list[Write]:
+    """The writes without a second deletion of the same object."""
+    kept: list[Write] = []
+    going: set[ObjectKey] = set()
+    for write in writes:
+        if isinstance(write, Delete):
+            if write.key in going:
+                continue
+            going.add(write.key)
+        kept.append(write)
+    return kept
+
+
+def _remainder(view: View, namespace: Json) -> list[Write]:
+    name = meta.name_of(namespace)
+    if any(view.list(kind, name) for kind in _NAMESPACED):
+        return _content(view, name)
+    metadata = dict(meta.metadata(namespace))
+    finalizers = texts(metadata, "finalizers")
+    if CONTENT not in finalizers:
+        return []
+    metadata["finalizers"] = [f for f in finalizers if f != CONTENT]
+    return [Update({**namespace, "metadata": metadata})]
 
 
 def _marked(obj: Json) -> bool:
@@ -94,12 +117,6 @@ def _namespace(view: View, delete: Delete, obj: Json) -> list[Write]:
     metadata["finalizers"] = [*texts(metadata, "finalizers"), CONTENT]
     held = {**obj, "metadata": metadata, "status": {"phase": "Terminating"}}
     return [Update(held), Delete(delete.key, delete.grace_s, delete.uid)]
-
-
-def _emptied(namespace: Json) -> Update:
-    metadata = dict(meta.metadata(namespace))
-    metadata["finalizers"] = [f for f in texts(metadata, "finalizers") if f != CONTENT]
-    return Update({**namespace, "metadata": metadata})
 
 
 def _dependents(view: View) -> Mapping[str, list[Json]]:

@@ -103,6 +103,11 @@ class ObjectStore:
         self._history.append(staged.events)
         return left
 
+    def rehearse(self, writes: Sequence[Write]) -> list[Json]:
+        """What `transaction` would return, or the ApiError it would raise; changes nothing."""
+        staged = _Staged(self._objects, self.revision, self._now())
+        return [staged.write(write) for write in writes]
+
     def create(self, obj: Json) -> Json:
         """One Create."""
         return self.transaction([Create(obj)])[0]
