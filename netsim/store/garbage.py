@@ -1,8 +1,7 @@
 """What goes with an object that is deleted: its dependents, or what a namespace holds.
 
-Pure functions from a view to writes. `cascade` is what a deletion asks for at once, in one
-transaction; `sweep` finds what is left over at any time (objects made in the same moment as their
-owner went, namespaces that have become empty), so that nothing depends on an event being seen.
+Pure functions from a view to writes. `cascade` is what a deletion asks for, to be done in one
+transaction; `sweep` ends namespaces whose last pods have meanwhile stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from netsim.store.base import Delete, Update, View, Write
 from netsim.store.lifecycle import default_grace_s
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
+LEAVES = frozenset({"Pod", "EndpointSlice"})  # nothing is ever owned by them
 # holds a namespace until what was in it has gone; Kubernetes has `spec.finalizers` for it
 CONTENT = "netsim.dev/content"
 _NAMESPACED = tuple(kind.name for kind in meta.KINDS if kind.namespaced)
@@ -35,36 +35,28 @@ def owners_of(obj: Json) -> tuple[Json, ...]:
 def cascade(view: View, first: Delete, propagation: Propagation = "Background") -> list[Write]:
     """The deletion and what it takes with it: dependents at every depth, a namespace's content.
 
-    Dependents of an object are those whose owner references name it and nobody else who lives.
+    Dependents of an object are those whose owner references name it and nobody else who stays.
     With `Orphan` they stay and lose the reference. Foreground is Background: all is one step here.
     """
     obj = view.get(first.key)
-    if obj is None:
+    if obj is None or first.key.kind in LEAVES:
         return [first]
     if first.key.kind == "Namespace":
         return [*_content(view, first.key.name), *_namespace(view, first, obj)]
-    dependents = _dependents(view)
     if propagation == "Orphan":
-        return [first, *(_without_owner(o, uid_of(obj)) for o in dependents.get(uid_of(obj), ()))]
-    if first.grace_s != 0 and default_grace_s(obj):
-        return [first]
-    return [first, *_descendants(dependents, obj)]
+        dependents = _dependents(view).get(uid_of(obj), ())
+        return [first, *(_without_owner(o, uid_of(obj)) for o in dependents)]
+    return [first, *_descendants(view, obj)]
 
 
 def sweep(view: View) -> list[Write]:
-    """Deletions of objects all of whose owners are gone, and of namespaces that ended empty."""
-    alive = {uid_of(obj) for kind in meta.KINDS for obj in view.list(kind.name)}
-    orphans = (
-        Delete(meta.key_of(obj))
-        for kind in _NAMESPACED
-        for obj in view.list(kind)
-        if not _marked(obj)
-        and (owners := owners_of(obj))
-        and not any(text(owner, "uid") in alive for owner in owners)
-    )
+    """The ends of namespaces that wait to be empty, and deletions of what is still in them.
+
+    Objects whose owner does not exist are left alone, unlike in Kubernetes: they come from a
+    cluster's dump. A cascade is one transaction, so it leaves none behind.
+    """
     ended = [obj for obj in view.list("Namespace") if _marked(obj)]
-    left = (write for namespace in ended for write in _remainder(view, namespace))
-    return once([*orphans, *left])
+    return [write for namespace in ended for write in _remainder(view, namespace)]
 
 
 def once(writes: Iterable[Write]) -> list[Write]:
@@ -129,15 +121,16 @@ def _dependents(view: View) -> Mapping[str, list[Json]]:
     return found
 
 
-def _descendants(dependents: Mapping[str, list[Json]], obj: Json) -> Iterator[Write]:
-    going, queue = {uid_of(obj)}, [obj]
+def _descendants(view: View, obj: Json) -> Iterator[Write]:
+    dependents = _dependents(view)
+    living = {uid_of(o) for kind in meta.KINDS for o in view.list(kind.name)} - {uid_of(obj)}
+    queue = [obj]
     while queue:
         for child in dependents.get(uid_of(queue.pop()), ()):
-            if uid_of(child) in going:
+            owners = {text(owner, "uid") for owner in owners_of(child)}
+            if uid_of(child) not in living or not living.isdisjoint(owners):
                 continue
-            if any(text(owner, "uid") not in going for owner in owners_of(child)):
-                continue
-            going.add(uid_of(child))
+            living.discard(uid_of(child))
             queue.append(child)
             if not _marked(child):
                 yield Delete(meta.key_of(child))
