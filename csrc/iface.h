@@ -103,25 +103,29 @@ struct iface_ops {
 
 /**
  * packet_segments() - MTU-sized packets that a packet stands for
+ * @tunnel:	bytes before its inner IPv4 header
  */
-static inline uint64_t packet_segments(const struct packet *p)
+static inline uint64_t packet_segments(const struct packet *p, size_t tunnel)
 {
-	return p->gso_type && p->len > p->hdr_len ? (p->len - p->hdr_len + p->gso_size - 1) / p->gso_size
-						  : 1;
+	size_t headers = tunnel + p->hdr_len;
+
+	if (p->gso_type == VNET_GSO_NONE || !p->gso_size || p->len <= headers)
+		return 1;
+	return (p->len - headers + p->gso_size - 1) / p->gso_size;
 }
 
-static inline void iface_count_rx(struct iface *i, const struct packet *p)
+static inline void iface_count_rx(struct iface *i, const struct packet *p, size_t tunnel)
 {
 	i->stats.rx_packets++;
 	i->stats.rx_bytes += p->len;
-	i->stats.rx_segments += packet_segments(p);
+	i->stats.rx_segments += packet_segments(p, tunnel);
 }
 
-static inline void iface_count_tx(struct iface *i, const struct packet *p)
+static inline void iface_count_tx(struct iface *i, const struct packet *p, size_t tunnel)
 {
 	i->stats.tx_packets++;
 	i->stats.tx_bytes += p->len;
-	i->stats.tx_segments += packet_segments(p);
+	i->stats.tx_segments += packet_segments(p, tunnel);
 }
 
 #endif

@@ -72,7 +72,7 @@ static unsigned tun_receive(struct iface *i, struct packet_pool *pool, struct ba
 			i->up = n == 0;
 			break;
 		}
-		iface_count_rx(i, p);
+		iface_count_rx(i, p, 0);
 		bytes += p->len;
 		b->pkt[b->count++] = p;
 	}
@@ -132,7 +132,7 @@ static void tun_emit(struct iface *i, struct packet_pool *pool, struct packet *p
 		iface_drop(i, pool, p, reason_of(error));
 		return;
 	}
-	iface_count_tx(i, p);
+	iface_count_tx(i, p, 0);
 	capture_seen(i, CAPTURE_INBOUND, p->data, p->len);
 	packet_give(pool, p);
 }
