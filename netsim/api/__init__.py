@@ -1,0 +1,1 @@
+"""Kubernetes resources as netsim understands them: kinds, manifests, defaults, typed views."""

@@ -1,0 +1,102 @@
+"""Lab: the object that says what the whole network is like, as a typed view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netsim.api.addresses import Cidr
+from netsim.api.fields import Json, int_or_text, mapping, number, text
+from netsim.api.meta import name_of
+
+BACKENDS = ("vxlan", "udp", "host-gw")
+WIRES = ("udp", "fabric")
+PROXY_MODES = ("iptables",)
+
+DEFAULT_VNI = 1
+DEFAULT_PORTS = {"vxlan": 8472, "udp": 8285, "host-gw": 0}
+DEFAULT_POD_CIDR = "10.244.0.0/16"
+DEFAULT_SERVICE_CIDR = "10.96.0.0/12"
+DEFAULT_NODE_CIDR = "172.18.0.0/16"
+DEFAULT_NODES = 2
+DEFAULT_MTU = 1500
+DEFAULT_SEED = 1
+DEFAULT_WORKERS = 1
+DEFAULT_FLOWS_MAX = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """How nodes are joined: `vxlan`, `udp` or `host-gw`; `port` is 0 with host-gw."""
+
+    name: str = "vxlan"
+    vni: int = DEFAULT_VNI
+    port: int = DEFAULT_PORTS["vxlan"]
+
+    @classmethod
+    def parse(cls, spec: Json) -> BackendSpec:
+        """From Lab.spec: `backend: udp` or `backend: {udp: {port: 8285}}`."""
+        value = spec.get("backend")
+        if isinstance(value, str):
+            return cls(value, port=DEFAULT_PORTS.get(value, 0))
+        options = mapping(spec, "backend")
+        name = next((n for n in BACKENDS if n in options), "vxlan")
+        settings = mapping(options, name)
+        return cls(
+            name,
+            number(settings, "vni", DEFAULT_VNI),
+            number(settings, "port", DEFAULT_PORTS[name]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """Lab.spec with every default filled in.
+
+    `generate` is how many nodes to make, None when the manifest does not say. `workers` 0 means
+    one per processor. `mtu` is the link's, not the overlay's.
+    """
+
+    name: str
+    seed: int
+    pod_cidr: Cidr
+    service_cidr: Cidr
+    node_cidr: Cidr
+    generate: int | None
+    backend: BackendSpec
+    wire: str
+    mtu: int
+    workers: int
+    proxy_mode: str
+    flows_max: int
+
+    @classmethod
+    def parse(cls, obj: Json) -> Lab:
+        """From a Lab object; defaults for what it leaves out, all of them for an empty one."""
+        spec = mapping(obj, "spec")
+        count = int_or_text(mapping(spec, "generate"), "nodes", "")
+        return cls(
+            name=name_of(obj),
+            seed=number(spec, "seed", DEFAULT_SEED),
+            pod_cidr=_cidr(spec, "podCIDR", DEFAULT_POD_CIDR),
+            service_cidr=_cidr(spec, "serviceCIDR", DEFAULT_SERVICE_CIDR),
+            node_cidr=_cidr(spec, "nodeCIDR", DEFAULT_NODE_CIDR),
+            generate=count if isinstance(count, int) else None,
+            backend=BackendSpec.parse(spec),
+            wire=text(spec, "wire", "udp"),
+            mtu=number(spec, "mtu", DEFAULT_MTU),
+            workers=number(spec, "workers", DEFAULT_WORKERS),
+            proxy_mode=text(spec, "proxyMode", "iptables"),
+            flows_max=number(spec, "flowsMax", DEFAULT_FLOWS_MAX),
+        )
+
+    @property
+    def node_pod_length(self) -> int:
+        """Prefix length of one node's pod range: 24, or two bits less than a small podCIDR."""
+        return 24 if self.pod_cidr.length <= 22 else min(self.pod_cidr.length + 2, 30)
+
+
+def _cidr(spec: Json, key: str, default: str) -> Cidr:
+    try:
+        return Cidr.parse(text(spec, key, default))
+    except ValueError:
+        return Cidr.parse(default)
