@@ -41,7 +41,19 @@ void stage_reply(const struct stage_ctx *ctx, struct batch *b);
 void stage_tunnel_on(const struct stage_ctx *ctx, struct batch *b);
 
 /**
- * stage_trace() - Write a decision record if the packet is marked
+ * stage_route_lookup() - Row for a destination: the node's own table first, then the shared one
+ */
+const struct route_row *stage_route_lookup(const struct stage_ctx *ctx, struct addr dst);
+
+/**
+ * stage_route_packet() - What stage_route does to one packet
+ *
+ * For stage_translate, when another packet of the batch has decided for this one's flow.
+ */
+void stage_route_packet(const struct stage_ctx *ctx, struct packet *p);
+
+/**
+ * stage_trace_marked() - Write a decision record if the packet is marked
  */
 void stage_trace_marked(const struct stage_ctx *ctx, struct packet *p, enum trace_stage stage,
 			enum trace_event event, uint32_t object, uint32_t detail);

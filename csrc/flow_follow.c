@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flow_follow.c - which packets can begin a connection. */
+#include "flow_follow.h"
+
+#include "icmp_quote.h"
+
+bool flow_follow_begins(const struct packet *p, enum flow_state *state)
+{
+	if (p->flags & PACKET_FRAGMENT_LATER)
+		return false;
+	if (p->key.proto == PROTO_ICMP && icmp_class(*packet_l4(p)) != ICMP_CLASS_REQUEST)
+		return false;
+	return flow_first_state(p->key.proto, packet_tcp_flags(p), state);
+}

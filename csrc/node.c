@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* node.c - one emulated Kubernetes node: what it owns, its ifaces by id, its flows after a restart.
+ *
+ * The index of ifaces is a hash table with linear probing at most half full, rebuilt whenever an
+ * iface comes or goes: that is rare, and a lookup is one multiplication and about one probe.
+ */
+#include "node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+	FRAGMENTS_MAX = 1024,
+	AFFINITY_MAX = 65535, /* as an nftables affinity set (P-37) */
+	INDEX_BITS_MIN = 3,
+	IPV4_MTU_MIN = 68, /* RFC 791 */
+	VNI_MAX = 0xffffff,
+	ADDR_BITS = 128,
+};
+
+static bool config_good(const struct node_config *c)
+{
+	if (c->uid == 0 || c->flows_max == 0 || c->mtu < IPV4_MTU_MIN || c->cluster_len > ADDR_BITS)
+		return false;
+	if (!addr_is_v4(c->address) || !addr_is_v4(c->cni_addr))
+		return false;
+	if (c->backend == BACKEND_HOST_GW)
+		return true;
+	return c->backend <= BACKEND_UDP && c->port != 0 && c->vni <= VNI_MAX &&
+	       addr_is_v4(c->tunnel_addr);
+}
+
+static int make_tables(struct node *n, struct flow_arena *arena, uint64_t seed)
+{
+	const struct node_config *c = &n->config;
+	int err;
+
+	n->random = mix64(seed ^ mix64(c->uid));
+	n->hash_seed = random_next(&n->random);
+	err = flow_table_new(&n->flows, arena, c->uid, c->flows_max, n->hash_seed);
+	if (err)
+		return err;
+	err = fragment_table_new(&n->fragments, FRAGMENTS_MAX, random_next(&n->random));
+	if (err)
+		return err;
+	return affinity_table_new(&n->affinity, AFFINITY_MAX, random_next(&n->random));
+}
+
+int node_new(struct node **out, const struct node_config *config, struct tables *tables,
+	     struct flow_arena *arena, uint64_t seed)
+{
+	struct node *n;
+	int err;
+
+	if (!config_good(config))
+		return -EINVAL;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	n->config = *config;
+	n->config.name[sizeof(n->config.name) - 1] = '\0';
+	n->tables = tables;
+	err = make_tables(n, arena, seed);
+	if (err) {
+		node_free(n);
+		return err;
+	}
+	*out = n;
+	return 0;
+}
+
+void node_free(struct node *n)
+{
+	if (!n)
+		return;
+	route_table_free((struct route_table *)(uintptr_t)atomic_load(&n->local));
+	flow_table_free(n->flows);
+	fragment_table_free(n->fragments);
+	affinity_table_free(n->affinity);
+	free(n->iface_index);
+	free(n->ifaces);
+	free(n);
+}
+
+static uint32_t index_slot(uint32_t id, uint32_t bits)
+{
+	return id * UINT32_C(0x9e3779b1) >> (32 - bits);
+}
+
+struct iface *node_iface(const struct node *n, uint32_t id)
+{
+	if (UNLIKELY(!n->iface_index))
+		return NULL;
+	uint32_t mask = (UINT32_C(1) << n->iface_index_bits) - 1;
+
+	for (uint32_t i = index_slot(id, n->iface_index_bits);; i = (i + 1) & mask) {
+		struct iface *found = n->iface_index[i];
+
+		if (!found || found->id == id)
+			return found;
+	}
+}
+
+static int rebuild_index(struct node *n)
+{
+	uint32_t bits = INDEX_BITS_MIN;
+	struct iface **index;
+
+	while ((UINT32_C(1) << bits) < 2 * n->iface_count)
+		bits++;
+	index = calloc((size_t)1 << bits, sizeof(*index));
+	if (!index)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n->iface_count; i++) {
+		uint32_t at = index_slot(n->ifaces[i]->id, bits);
+
+		while (index[at])
+			at = (at + 1) & ((UINT32_C(1) << bits) - 1);
+		index[at] = n->ifaces[i];
+	}
+	free(n->iface_index);
+	n->iface_index = index;
+	n->iface_index_bits = bits;
+	return 0;
+}
+
+/* The node's one iface of a role, or NULL for pods, of which there are many. */
+static struct iface **role_slot(struct node *n, uint8_t role)
+{
+	switch ((enum iface_role)role) {
+	case IFACE_STACK:
+		return &n->stack;
+	case IFACE_TUNNEL:
+		return &n->tunnel;
+	case IFACE_WIRE:
+		return &n->wire;
+	default:
+		return NULL;
+	}
+}
+
+int node_iface_attach(struct node *n, struct iface *i)
+{
+	struct iface **slot = role_slot(n, i->role);
+	struct iface **grown;
+	int err;
+
+	if (slot && *slot)
+		return -EEXIST;
+	grown = realloc(n->ifaces, (n->iface_count + 1) * sizeof(struct iface *));
+	if (!grown)
+		return -ENOMEM;
+	n->ifaces = grown;
+	n->ifaces[n->iface_count++] = i;
+	err = rebuild_index(n);
+	if (err) {
+		n->iface_count--;
+		return err;
+	}
+	i->node = n;
+	if (slot)
+		*slot = i;
+	return 0;
+}
+
+void node_iface_detach(struct node *n, struct iface *i)
+{
+	struct iface **slot = role_slot(n, i->role);
+	uint32_t at = 0;
+
+	while (at < n->iface_count && n->ifaces[at] != i)
+		at++;
+	if (at == n->iface_count)
+		return;
+	memmove(&n->ifaces[at], &n->ifaces[at + 1],
+		(n->iface_count - at - 1) * sizeof(struct iface *));
+	n->iface_count--;
+	if (slot && *slot == i)
+		*slot = NULL;
+	i->node = NULL;
+	if (rebuild_index(n)) { /* no memory: empty the old index rather than leave a dead pointer */
+		free(n->iface_index);
+		n->iface_index = NULL;
+	}
+}
+
+bool node_in_cluster(const struct node *n, struct addr a)
+{
+	const struct addr *net = &n->config.cluster_cidr;
+	unsigned len = n->config.cluster_len;
+	uint64_t high = __builtin_bswap64(a.w[0] ^ net->w[0]);
+	uint64_t low = __builtin_bswap64(a.w[1] ^ net->w[1]);
+
+	if (len <= 64)
+		return len == 0 || high >> (64 - len) == 0;
+	return high == 0 && low >> (ADDR_BITS - len) == 0;
+}
+
+/* Slots of the last process mean nothing: a UDP flow that finds none is chosen anew (P-80), a TCP
+ * flow goes on to wherever it went.
+ */
+static bool retie(struct flow *f, void *context)
+{
+	const struct service_table *services = context;
+	const struct service *s;
+	const struct endpoint *e;
+
+	f->endpoint_slot = FLOW_NO_SLOT;
+	if (!(f->flags & FLOW_TRANSLATED))
+		return true;
+	s = service_table_find(services, f->original.dst, f->original.dport, f->original.proto);
+	if (!s)
+		return true;
+	f->service = s->id;
+	e = service_endpoint_find(s, f->reply.src, f->reply.sport);
+	if (e) {
+		f->endpoint_slot = e->slot;
+		f->endpoint_generation = e->generation;
+	}
+	return true;
+}
+
+size_t node_adopt_flows(struct node *n, uint64_t now_ns)
+{
+	size_t adopted = flow_table_adopt(n->flows, now_ns);
+
+	flow_table_walk(n->flows, now_ns, retie, n->tables->services);
+	return adopted;
+}

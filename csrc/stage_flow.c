@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage_flow.c - known connections, and what their first packet decided.
+ *
+ * The whole batch passes here before any of it is remembered (stage_translate), so two packets of
+ * one new flow both look new; stage_translate makes the second follow the first. A packet that can
+ * not begin a connection (an answer, a reset) is let through only if an earlier packet of the batch
+ * may be its beginning.
+ */
+#include "flow_follow.h"
+#include "stage.h"
+
+/* P-80: only UDP is cut loose when its endpoint leaves; a restart may have lost the slot. */
+static bool stale(const struct stage_ctx *ctx, const struct flow *f)
+{
+	return (f->flags & FLOW_TRANSLATED) && f->original.proto == PROTO_UDP &&
+	       (f->endpoint_slot == FLOW_NO_SLOT ||
+		!service_table_slot_alive(ctx->services, f->endpoint_slot, f->endpoint_generation));
+}
+
+static bool begun_in_batch(const struct batch *b, unsigned before)
+{
+	const struct flow_key *key = &b->pkt[before]->key;
+	struct flow_key reversed = flow_key_reversed(key);
+
+	for (unsigned i = 0; i < before; i++) {
+		const struct packet *p = b->pkt[i];
+
+		if (p->verdict == VERDICT_CONTINUE && (p->flags & PACKET_NEW_FLOW) &&
+		    (flow_key_equal(&p->key, key) || flow_key_equal(&p->key, &reversed)))
+			return true;
+	}
+	return false;
+}
+
+static void new_flow(const struct stage_ctx *ctx, const struct batch *b, unsigned i)
+{
+	struct packet *p = b->pkt[i];
+	enum flow_state state;
+
+	p->to = p->key;
+	p->reply = false;
+	if (UNLIKELY(!flow_follow_begins(p, &state)) && !begun_in_batch(b, i)) {
+		packet_drop(p, p->flags & PACKET_FRAGMENT_LATER ? DROP_FRAGMENT_ORPHAN
+								: DROP_FLOW_INVALID);
+		return;
+	}
+	p->flags |= PACKET_NEW_FLOW;
+	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_NEW, 0, 0);
+}
+
+/* An ICMP error is about a connection or about nothing; it never begins or renews one. */
+static void related(const struct stage_ctx *ctx, struct packet *p)
+{
+	struct flow *f =
+	    flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
+
+	/* it must go to who sent the quoted packet, or translation could be aimed at others */
+	if (!f || packet_ipv4(p)->dst != addr_to_v4(p->key.dst)) {
+		p->to = p->key;
+		packet_drop(p, DROP_ICMP_UNRELATED);
+		return;
+	}
+	flow_follow(p, f);
+	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_RELATED, f->service, f->state);
+}
+
+static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i, struct flow *f)
+{
+	struct packet *p = b->pkt[i];
+	struct node *n = ctx->node;
+
+	if (UNLIKELY(stale(ctx, f))) {
+		stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_STALE, f->service, 0);
+		n->stats.flows_stale++;
+		flow_table_remove(n->flows, f);
+		new_flow(ctx, b, i);
+		return;
+	}
+	if (LIKELY(!(p->flags & PACKET_FRAGMENT_LATER))) {
+		uint8_t flags = packet_tcp_flags(p);
+
+		if (UNLIKELY(flow_reopens(f, p->reply, flags))) {
+			flow_table_remove(n->flows, f);
+			new_flow(ctx, b, i);
+			return;
+		}
+		if (UNLIKELY(!flow_advance(f, p->reply, flags, ctx->now_ns))) {
+			p->to = p->key;
+			packet_drop(p, DROP_FLOW_INVALID);
+			return;
+		}
+	}
+	flow_follow(p, f);
+	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_HIT, f->service, f->state);
+}
+
+void stage_flow(const struct stage_ctx *ctx, struct batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (p->verdict != VERDICT_CONTINUE)
+			continue;
+		if (UNLIKELY(p->flags & PACKET_ICMP_ERROR)) {
+			related(ctx, p);
+			continue;
+		}
+		struct flow *f = flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns,
+						 &p->reply);
+
+		if (LIKELY(f != NULL))
+			known(ctx, b, i, f);
+		else
+			new_flow(ctx, b, i);
+	}
+}

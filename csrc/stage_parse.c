@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage_parse.c - every length checked once, so that the stages behind may just read.
+ *
+ * What a router must check of IPv4 (RFC 1812 5.2.2), what conntrack must know of L4, and what a
+ * hostile vnet header could lie about. A packet that passes has: version 4, a good header checksum,
+ * no source route, addresses that may be forwarded, L4 header inside len, len == total length.
+ */
+#include "checksum.h"
+#include "icmp_quote.h"
+#include "stage.h"
+
+enum {
+	IPV4_BYTES_MAX = 65535,
+	OPTION_END = 0,
+	OPTION_NOP = 1,
+	OPTION_LSRR = 131, /* RFC 791 3.1 */
+	OPTION_SSRR = 137,
+};
+
+static bool header_sum_good(const struct ipv4_hdr *ip, size_t ihl)
+{
+	uint32_t w[5];
+
+	if (UNLIKELY(ihl != sizeof(w)))
+		return checksum_fold(checksum_partial(ip, ihl, 0)) == 0xffff;
+	memcpy(w, ip, sizeof(w));
+	return checksum_fold((uint64_t)w[0] + w[1] + w[2] + w[3] + w[4]) == 0xffff;
+}
+
+static bool options_good(const uint8_t *at, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && at[i] != OPTION_END) {
+		if (at[i] == OPTION_NOP) {
+			i++;
+			continue;
+		}
+		if (at[i] == OPTION_LSRR || at[i] == OPTION_SSRR)
+			return false;
+		if (i + 1 >= len || at[i + 1] < 2 || at[i + 1] > len - i)
+			return false;
+		i += at[i + 1];
+	}
+	return true;
+}
+
+/* Lengths and checksum of the IPv4 header; cuts off what follows the packet (Ethernet padding). */
+static enum drop_reason check_header(struct packet *p)
+{
+	const struct ipv4_hdr *ip = packet_ipv4(p);
+
+	if (p->len < sizeof(*ip))
+		return DROP_TRUNCATED;
+	if (ip->version_ihl >> 4 != 4)
+		return DROP_BAD_VERSION;
+	size_t ihl = (size_t)(ip->version_ihl & 15) * 4;
+	size_t total = from_be16(ip->total_len);
+
+	if (ihl < sizeof(*ip) || total < ihl)
+		return DROP_BAD_HEADER;
+	if (total > p->len)
+		return DROP_TRUNCATED;
+	if (!header_sum_good(ip, ihl))
+		return DROP_BAD_CHECKSUM;
+	if (UNLIKELY(ihl > sizeof(*ip)) && !options_good(p->data + sizeof(*ip), ihl - sizeof(*ip)))
+		return DROP_BAD_OPTIONS;
+	if ((p->flags & PACKET_NEEDS_CSUM) && p->in->role != IFACE_WIRE && p->l4_off != ihl)
+		return DROP_BAD_L4; /* csum_start points elsewhere */
+	p->len = (uint32_t)total;
+	p->l4_off = (uint16_t)ihl;
+	return DROP_NONE;
+}
+
+/* 0/8, 127/8 and 224/3 (multicast, reserved, broadcast): never forwarded (RFC 1812 5.3.7). */
+static bool never_forwarded(be32 addr)
+{
+	uint8_t first = (uint8_t)addr;
+
+	return first == 0 || first == 127 || first >= 224;
+}
+
+static enum drop_reason check_addresses(const struct packet *p)
+{
+	const struct ipv4_hdr *ip = packet_ipv4(p);
+
+	if (never_forwarded(ip->src) || never_forwarded(ip->dst) || ip->src == ip->dst)
+		return DROP_BAD_ADDRESS;
+	if (p->in->role == IFACE_POD && ip->src != addr_to_v4(p->in->addr))
+		return DROP_SPOOFED;
+	return DROP_NONE;
+}
+
+static enum drop_reason check_fragment(struct packet *p)
+{
+	const struct ipv4_hdr *ip = packet_ipv4(p);
+	uint32_t frag = from_be16(ip->frag);
+	uint32_t offset = (frag & IPV4_OFFSET) * 8;
+	uint32_t payload = p->len - p->l4_off;
+
+	if (!(frag & (IPV4_MF | IPV4_OFFSET)))
+		return DROP_NONE;
+	if (payload == 0 || ((frag & IPV4_MF) && payload % 8 != 0) ||
+	    p->l4_off + offset + payload > IPV4_BYTES_MAX)
+		return DROP_BAD_HEADER;
+	if ((p->flags & PACKET_NEEDS_CSUM) || p->gso_type != VNET_GSO_NONE)
+		return DROP_BAD_L4;
+	if (offset == 8 && ip->proto == PROTO_TCP)
+		return DROP_BAD_L4; /* would overwrite the flags: RFC 3128 */
+	p->flags |= PACKET_FRAGMENT;
+	if (offset)
+		p->flags |= PACKET_FRAGMENT_LATER;
+	return DROP_NONE;
+}
+
+/* What the sender of the vnet header says about segmentation and checksum against what is here. */
+static bool offloads_good(const struct packet *p, uint8_t gso_type, uint16_t csum_offset)
+{
+	uint8_t gso = p->gso_type & (uint8_t)~VNET_GSO_ECN;
+
+	if (p->flags & PACKET_NEEDS_CSUM) {
+		if (p->csum_offset != csum_offset)
+			return false;
+	} else if (p->gso_type != VNET_GSO_NONE) {
+		return false; /* segments need checksums of their own */
+	}
+	return p->gso_type == VNET_GSO_NONE || (gso == gso_type && p->gso_size != 0);
+}
+
+static enum drop_reason parse_tcp(struct packet *p, size_t len)
+{
+	const struct tcp_hdr *tcp = (const struct tcp_hdr *)(const void *)packet_l4(p);
+
+	if (len < sizeof(*tcp))
+		return DROP_BAD_L4;
+	size_t header = (size_t)(tcp->data_off >> 4) * 4;
+
+	if (header < sizeof(*tcp) || header > len ||
+	    !offloads_good(p, VNET_GSO_TCPV4, offsetof(struct tcp_hdr, checksum)))
+		return DROP_BAD_L4;
+	p->hdr_len = (uint16_t)(p->l4_off + header);
+	p->key.sport = tcp->sport;
+	p->key.dport = tcp->dport;
+	return DROP_NONE;
+}
+
+static enum drop_reason parse_udp(struct packet *p, size_t len)
+{
+	const struct udp_hdr *udp = (const struct udp_hdr *)(const void *)packet_l4(p);
+
+	if (len < sizeof(*udp))
+		return DROP_BAD_L4;
+	if (from_be16(udp->len) < sizeof(*udp) ||
+	    (from_be16(udp->len) > len && !(p->flags & PACKET_FRAGMENT)) ||
+	    !offloads_good(p, VNET_GSO_UDP_L4, offsetof(struct udp_hdr, checksum)))
+		return DROP_BAD_L4;
+	p->hdr_len = (uint16_t)(p->l4_off + sizeof(*udp));
+	p->key.sport = udp->sport;
+	p->key.dport = udp->dport;
+	return DROP_NONE;
+}
+
+static enum drop_reason parse_sctp(struct packet *p, size_t len)
+{
+	const struct sctp_hdr *sctp = (const struct sctp_hdr *)(const void *)packet_l4(p);
+
+	if (len < sizeof(*sctp) || p->gso_type != VNET_GSO_NONE ||
+	    !offloads_good(p, VNET_GSO_NONE, offsetof(struct sctp_hdr, checksum)))
+		return DROP_BAD_L4;
+	p->key.sport = sctp->sport;
+	p->key.dport = sctp->dport;
+	return DROP_NONE;
+}
+
+static enum drop_reason parse_icmp(struct packet *p, size_t len)
+{
+	const struct icmp_hdr *icmp = (const struct icmp_hdr *)(const void *)packet_l4(p);
+
+	if (len < sizeof(*icmp) || (p->flags & PACKET_NEEDS_CSUM) || p->gso_type != VNET_GSO_NONE)
+		return DROP_BAD_L4;
+	switch (icmp_class(icmp->type)) {
+	case ICMP_CLASS_REQUEST:
+		p->key.sport = icmp->echo.id;
+		return DROP_NONE;
+	case ICMP_CLASS_ANSWER:
+		p->key.dport = icmp->echo.id;
+		return DROP_NONE;
+	case ICMP_CLASS_ERROR:
+		if (p->flags & PACKET_FRAGMENT)
+			return DROP_ICMP_UNRELATED; /* never so long; its checksum is not all here */
+		p->flags |= PACKET_ICMP_ERROR;
+		return icmp_quote_parse(p);
+	default:
+		return DROP_ICMP_UNRELATED;
+	}
+}
+
+static enum drop_reason parse_l4(struct packet *p)
+{
+	size_t len = p->len - p->l4_off;
+
+	switch (p->key.proto) {
+	case PROTO_TCP:
+		return parse_tcp(p, len);
+	case PROTO_UDP:
+		return parse_udp(p, len);
+	case PROTO_SCTP:
+		return parse_sctp(p, len);
+	case PROTO_ICMP:
+		return parse_icmp(p, len);
+	default: /* tracked by its addresses */
+		return (p->flags & PACKET_NEEDS_CSUM) || p->gso_type ? DROP_BAD_L4 : DROP_NONE;
+	}
+}
+
+/* The first fragment leaves its ports for the later ones. */
+static enum drop_reason follow_fragment(const struct stage_ctx *ctx, struct packet *p)
+{
+	struct fragment_key k = {.src = p->key.src,
+				 .dst = p->key.dst,
+				 .id = packet_ipv4(p)->id,
+				 .proto = p->key.proto};
+
+	if (!(p->flags & PACKET_FRAGMENT_LATER)) {
+		enum drop_reason why = parse_l4(p);
+
+		if (why != DROP_NONE)
+			return why;
+		return fragment_remember(ctx->node->fragments, &k, p->key.sport, p->key.dport,
+					 ctx->now_ns)
+			   ? DROP_FRAGMENT_FULL
+			   : DROP_NONE;
+	}
+	return fragment_find(ctx->node->fragments, &k, ctx->now_ns, &p->key.sport, &p->key.dport)
+		   ? DROP_NONE
+		   : DROP_FRAGMENT_ORPHAN;
+}
+
+static enum drop_reason parse(const struct stage_ctx *ctx, struct packet *p)
+{
+	enum drop_reason why = check_header(p);
+
+	if (why != DROP_NONE)
+		return why;
+	const struct ipv4_hdr *ip = packet_ipv4(p);
+
+	p->key = (struct flow_key){
+	    .src = addr_from_v4(ip->src), .dst = addr_from_v4(ip->dst), .proto = ip->proto};
+	why = check_addresses(p);
+	if (why == DROP_NONE)
+		why = check_fragment(p);
+	if (why != DROP_NONE)
+		return why;
+	why = UNLIKELY(p->flags & PACKET_FRAGMENT) ? follow_fragment(ctx, p) : parse_l4(p);
+	p->hash = flow_key_hash(&p->key, ctx->node->hash_seed);
+	return why;
+}
+
+void stage_parse(const struct stage_ctx *ctx, struct batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (p->verdict != VERDICT_CONTINUE)
+			continue;
+		enum drop_reason why = parse(ctx, p);
+
+		if (why != DROP_NONE)
+			packet_drop(p, why);
+		else
+			stage_trace(ctx, p, TRACE_PARSE, TRACE_ACCEPTED, p->key.proto, p->len);
+	}
+}

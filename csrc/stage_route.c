@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage_route.c - where a packet leaves, and whether it may: TTL, MTU, source of a masquerade.
+ *
+ * Pods of one node are on a bridge (no TTL taken) unless a Service lies between them; everything
+ * that uses a wire crosses routers; what the node's own kernel sends, forwards or receives, it
+ * counts itself.
+ */
+#include "stage.h"
+
+const struct route_row *stage_route_lookup(const struct stage_ctx *ctx, struct addr dst)
+{
+	const struct route_row *row = ctx->local ? route_table_find(ctx->local, dst) : NULL;
+
+	if (!row && ctx->routes)
+		row = route_table_find(ctx->routes, dst);
+	return row;
+}
+
+static void to_iface(struct packet *p, struct iface *out)
+{
+	if (UNLIKELY(!out || !out->up))
+		packet_drop(p, DROP_IFACE_DOWN);
+	else
+		p->out = out;
+}
+
+static void to_peer(const struct stage_ctx *ctx, struct packet *p, const struct peer_row *peer)
+{
+	struct node *n = ctx->node;
+
+	if (UNLIKELY(!peer)) {
+		packet_reply(p, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, DROP_NO_ROUTE);
+	} else if (UNLIKELY(peer->node == n->id)) {
+		packet_reply(p, ICMP_UNREACHABLE, ICMP_HOST_UNREACHABLE, DROP_NO_POD);
+	} else if (!n->wire && n->config.backend == BACKEND_HOST_GW) {
+		to_iface(p, n->stack); /* its kernel has the route to the peer */
+	} else {
+		p->peer = peer;
+		to_iface(p, n->wire);
+	}
+}
+
+/* host-gw: masqueraded packets are answered to a node's underlay address, over the same wire. */
+static const struct peer_row *underlay_peer(const struct stage_ctx *ctx, struct addr dst)
+{
+	const struct node *n = ctx->node;
+	const struct peer_row *peer;
+
+	if (n->config.backend != BACKEND_HOST_GW || !n->wire)
+		return NULL;
+	peer = peer_table_find(ctx->peers, dst);
+	return peer && peer->node != n->id ? peer : NULL;
+}
+
+static void follow_row(const struct stage_ctx *ctx, struct packet *p, const struct route_row *row)
+{
+	switch ((enum route_kind)row->kind) {
+	case ROUTE_POD:
+		to_iface(p, node_iface(ctx->node, row->index));
+		break;
+	case ROUTE_STACK:
+		to_iface(p, ctx->node->stack);
+		break;
+	case ROUTE_PEER:
+		to_peer(ctx, p, peer_table_row(ctx->peers, row->index));
+		break;
+	case ROUTE_SERVICE_RANGE:
+		packet_drop(p, DROP_NO_SERVICE_PORT);
+		break;
+	default:
+		packet_reply(p, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, DROP_NO_ROUTE);
+		break;
+	}
+}
+
+static bool from_stack(const struct packet *p)
+{
+	return p->in->role == IFACE_STACK || p->in->role == IFACE_TUNNEL;
+}
+
+/* Back to where it came from: pointless, unless it is another packet by now. */
+static bool loops(const struct packet *p, bool translated)
+{
+	return !translated &&
+	       (p->out == p->in || (p->out->role == IFACE_STACK && from_stack(p)));
+}
+
+static bool crosses_router(const struct packet *p, bool translated)
+{
+	if (p->out->role == IFACE_STACK || from_stack(p))
+		return false;
+	return p->in->role == IFACE_WIRE || p->out->role == IFACE_WIRE || translated;
+}
+
+/* A super-packet counts as the segments that it stands for. */
+static void check_mtu(const struct stage_ctx *ctx, struct packet *p)
+{
+	uint32_t mtu = p->out->role == IFACE_WIRE ? ctx->node->config.mtu : p->out->mtu;
+	uint32_t size = p->gso_type ? (uint32_t)p->hdr_len + p->gso_size : p->len;
+
+	if (LIKELY(size <= mtu))
+		return;
+	if (!(packet_ipv4(p)->frag & to_be16(IPV4_DF)) && !p->gso_type) {
+		p->flags |= PACKET_MAY_FRAGMENT;
+		return;
+	}
+	packet_reply(p, ICMP_UNREACHABLE, ICMP_FRAG_NEEDED, DROP_TOO_BIG);
+	p->reply_mtu = (uint16_t)mtu;
+}
+
+/* Address of the outgoing interface, as MASQUERADE takes it (spec 3.6). */
+static struct addr masquerade_source(const struct node *n, const struct packet *p)
+{
+	const struct node_config *c = &n->config;
+
+	if (p->out->role == IFACE_WIRE)
+		return c->backend == BACKEND_HOST_GW ? c->address : c->tunnel_addr;
+	/* host-gw over the kernel: its own addresses would be martians coming from cni0 */
+	if (c->backend == BACKEND_HOST_GW && !n->wire && p->out->role == IFACE_STACK)
+		return c->tunnel_addr;
+	return c->cni_addr;
+}
+
+void stage_route_packet(const struct stage_ctx *ctx, struct packet *p)
+{
+	const struct route_row *row = stage_route_lookup(ctx, p->to.dst);
+	const struct peer_row *underlay =
+	    !row || row->kind == ROUTE_UNREACHABLE || row->kind == ROUTE_STACK
+		? underlay_peer(ctx, p->to.dst)
+		: NULL;
+
+	p->out = NULL;
+	p->flags &= (uint16_t)~(PACKET_ROUTED | PACKET_MAY_FRAGMENT);
+	if (UNLIKELY(underlay != NULL))
+		to_peer(ctx, p, underlay);
+	else if (LIKELY(row != NULL))
+		follow_row(ctx, p, row);
+	else
+		packet_reply(p, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, DROP_NO_ROUTE);
+	if (p->verdict != VERDICT_CONTINUE)
+		return;
+	stage_trace(ctx, p, TRACE_ROUTE, TRACE_ROUTED, underlay ? ROUTE_PEER : row->kind,
+		    underlay ? 0 : row->index);
+
+	bool translated = !flow_key_equal(&p->key, &p->to);
+
+	if (loops(p, translated)) {
+		packet_drop(p, DROP_LOOP);
+		return;
+	}
+	if (crosses_router(p, translated)) {
+		p->flags |= PACKET_ROUTED;
+		if (UNLIKELY(packet_ipv4(p)->ttl <= 1)) {
+			packet_reply(p, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, DROP_TTL_EXCEEDED);
+			return;
+		}
+	}
+	if (p->masquerade)
+		p->to.src = masquerade_source(ctx->node, p);
+	check_mtu(ctx, p);
+}
+
+void stage_route(const struct stage_ctx *ctx, struct batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (LIKELY(p->verdict == VERDICT_CONTINUE))
+			stage_route_packet(ctx, p);
+	}
+}

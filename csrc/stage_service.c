@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage_service.c - first packets to a service address get one of its endpoints, or a rejection.
+ *
+ * kube-proxy's nat table: only the first packet of a connection comes here (spec 3.2). Choice: the
+ * client's last endpoint while affinity holds and the endpoint is still there (P-30..P-38), else
+ * each endpoint with probability 1/n (P-20). No endpoints: port unreachable, for TCP too (P-60).
+ */
+#include "stage.h"
+
+static void trace_choice(const struct stage_ctx *ctx, struct packet *p, enum trace_event event,
+			 const struct endpoint *e)
+{
+	uint32_t index = (uint32_t)(e - p->service->endpoints);
+
+	stage_trace(ctx, p, TRACE_SERVICE, event, p->service->id, index << 16 | p->service->count);
+}
+
+/* The endpoint that this client had last, if the service still has it. */
+static const struct endpoint *affine(const struct stage_ctx *ctx, const struct packet *p)
+{
+	const struct service *s = p->service;
+	const struct affinity *a = affinity_find(ctx->node->affinity, s->id, p->key.src, ctx->now_ns,
+						 s->affinity_s);
+
+	return a ? service_endpoint_find(s, a->endpoint, a->port) : NULL;
+}
+
+static const struct endpoint *choose(const struct stage_ctx *ctx, struct packet *p)
+{
+	const struct service *s = p->service;
+	struct node *n = ctx->node;
+	const struct endpoint *e = s->affinity_s ? affine(ctx, p) : NULL;
+
+	if (e) {
+		n->stats.affinity_hits++;
+		trace_choice(ctx, p, TRACE_SERVICE_AFFINE, e);
+	} else {
+		e = service_pick(s, (uint32_t)(random_next(&n->random) >> 32));
+		trace_choice(ctx, p, TRACE_SERVICE_CHOSEN, e);
+	}
+	if (s->affinity_s &&
+	    affinity_set(n->affinity, s->id, p->key.src, e->addr, e->port, ctx->now_ns))
+		n->stats.affinity_evicted++;
+	return e;
+}
+
+static void serve(const struct stage_ctx *ctx, struct packet *p)
+{
+	if (p->service->count == 0) {
+		ctx->node->stats.service_rejects++;
+		stage_trace(ctx, p, TRACE_SERVICE, TRACE_SERVICE_REJECTED, p->service->id, 0);
+		packet_reply(p, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, DROP_NO_ENDPOINT);
+		return;
+	}
+	p->endpoint = choose(ctx, p);
+	p->to.dst = p->endpoint->addr;
+	p->to.dport = p->endpoint->port;
+	/* ClusterIP row of the masquerade matrix (spec 3.6), and hairpin */
+	p->masquerade = !node_in_cluster(ctx->node, p->key.src) ||
+			addr_equal(p->key.src, p->endpoint->addr);
+}
+
+void stage_service(const struct stage_ctx *ctx, struct batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (LIKELY(!(p->flags & PACKET_NEW_FLOW)) || p->verdict != VERDICT_CONTINUE)
+			continue;
+		p->service =
+		    service_table_find(ctx->services, p->key.dst, p->key.dport, p->key.proto);
+		if (p->service)
+			serve(ctx, p);
+	}
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage_translate.c - new flows are remembered here, and the bytes made to carry the decision.
+ *
+ * Remembering is the moment of truth, as nf_conntrack_confirm is in the kernel: a packet whose flow
+ * another packet of the batch has begun in the meantime follows that flow's decision instead of its
+ * own, and is routed again. Where the answers' key is taken, the source port changes (to another of
+ * its class, RFC 6335 in spirit, nf_nat_core.c in numbers), masqueraded or not.
+ */
+#include "flow_follow.h"
+#include "rewrite.h"
+#include "stage.h"
+
+#include <errno.h>
+
+enum {
+	PORT_TRIES_FIRST = 128, /* halved each round, as the kernel does, while at least: */
+	PORT_TRIES_LAST = 16,
+};
+
+/* Another packet of this batch has begun the flow: take part in it. False if there is none. */
+static bool adopt(const struct stage_ctx *ctx, struct packet *p)
+{
+	struct flow *f =
+	    flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
+
+	if (!f)
+		return false;
+	if (!(p->flags & PACKET_FRAGMENT_LATER) &&
+	    !flow_advance(f, p->reply, packet_tcp_flags(p), ctx->now_ns)) {
+		packet_drop(p, DROP_FLOW_INVALID);
+		return true;
+	}
+	p->masquerade = 0;
+	flow_follow(p, f);
+	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_HIT, f->service, f->state);
+	stage_route_packet(ctx, p);
+	return true;
+}
+
+struct port_range {
+	uint32_t first;
+	uint32_t count;
+};
+
+static struct port_range port_class(const struct flow_key *k)
+{
+	uint16_t port = from_be16(k->sport);
+
+	if (k->proto == PROTO_ICMP)
+		return (struct port_range){0, 65536};
+	if (port < 512)
+		return (struct port_range){1, 511};
+	if (port < 1024)
+		return (struct port_range){600, 1024 - 600};
+	return (struct port_range){1024, 65536 - 1024};
+}
+
+/* Tries ports from a random one on until the answers' key is free. */
+static int insert_elsewhere(const struct stage_ctx *ctx, struct packet *p, enum flow_state state,
+			    struct flow **f)
+{
+	struct node *n = ctx->node;
+	struct port_range range = port_class(&p->key);
+
+	n->stats.masquerade_collisions++;
+	if (p->key.proto != PROTO_TCP && p->key.proto != PROTO_UDP && p->key.proto != PROTO_SCTP &&
+	    p->key.proto != PROTO_ICMP)
+		return -EEXIST; /* no ports to change */
+	for (unsigned tries = PORT_TRIES_FIRST; tries >= PORT_TRIES_LAST; tries /= 2) {
+		uint64_t random = random_next(&n->random) >> 32;
+		uint32_t offset = (uint32_t)(random * range.count >> 32);
+
+		for (unsigned i = 0; i < tries; i++) {
+			struct flow_key reply;
+			int err;
+
+			p->to.sport = to_be16((uint16_t)(range.first + offset));
+			offset = offset + 1 == range.count ? 0 : offset + 1;
+			reply = flow_key_reversed(&p->to);
+			err = flow_table_insert(n->flows, &p->key, &reply, state, ctx->now_ns, f);
+			if (err != -EEXIST)
+				return err;
+		}
+	}
+	return -EEXIST;
+}
+
+static void describe_flow(const struct packet *p, struct flow *f)
+{
+	if (p->service) {
+		f->flags |= FLOW_TRANSLATED;
+		f->service = p->service->id;
+		f->endpoint_slot = p->endpoint->slot;
+		f->endpoint_generation = p->endpoint->generation;
+	}
+	if (!addr_equal(p->key.src, p->to.src) || p->key.sport != p->to.sport)
+		f->flags |= FLOW_MASQUERADED;
+}
+
+static void remember(const struct stage_ctx *ctx, struct packet *p)
+{
+	struct node *n = ctx->node;
+	struct flow_key reply = flow_key_reversed(&p->to);
+	enum flow_state state;
+	struct flow *f;
+	int err;
+
+	if (UNLIKELY(!flow_follow_begins(p, &state))) {
+		if (!adopt(ctx, p))
+			packet_drop(p, p->flags & PACKET_FRAGMENT_LATER ? DROP_FRAGMENT_ORPHAN
+									: DROP_FLOW_INVALID);
+		return;
+	}
+	err = flow_table_insert(n->flows, &p->key, &reply, state, ctx->now_ns, &f);
+	if (err == -EEXIST) {
+		if (adopt(ctx, p))
+			return;
+		err = insert_elsewhere(ctx, p, state, &f);
+	}
+	if (err) {
+		packet_drop(p, err == -ENOSPC ? DROP_FLOW_FULL : DROP_NO_SOURCE_PORT);
+		return;
+	}
+	describe_flow(p, f);
+	p->flow = f;
+	n->stats.flows_new++;
+	n->stats.service_hits += p->service != NULL;
+}
+
+static void trace_translation(const struct stage_ctx *ctx, struct packet *p)
+{
+	bool source = !addr_equal(p->key.src, p->to.src) || p->key.sport != p->to.sport;
+	bool masqueraded = source && !p->reply && !(p->flags & PACKET_ICMP_ERROR);
+	enum trace_event event = flow_key_equal(&p->key, &p->to) ? TRACE_ACCEPTED
+				 : masqueraded			  ? TRACE_MASQUERADED
+								  : TRACE_TRANSLATED;
+
+	stage_trace(ctx, p, TRACE_TRANSLATE, event, 0, 0);
+}
+
+static void translate(const struct stage_ctx *ctx, struct packet *p)
+{
+	if (UNLIKELY(p->flags & PACKET_NEW_FLOW)) {
+		remember(ctx, p);
+		if (p->verdict != VERDICT_CONTINUE)
+			return;
+	}
+	if (UNLIKELY(!rewrite_packet(p))) {
+		packet_drop(p, DROP_BAD_L4);
+		return;
+	}
+	if (UNLIKELY(p->flags & PACKET_ICMP_ERROR) && !flow_key_equal(&p->key, &p->to))
+		ctx->node->stats.icmp_errors_translated++;
+	if (UNLIKELY(p->flags & PACKET_MARKED))
+		trace_translation(ctx, p);
+	p->verdict = VERDICT_FORWARD;
+}
+
+void stage_translate(const struct stage_ctx *ctx, struct batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (LIKELY(p->verdict == VERDICT_CONTINUE))
+			translate(ctx, p);
+	}
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage_tunnel.c - encapsulation of the three flannel backends, off and on.
+ *
+ * vxlan (RFC 7348): VXLAN and Ethernet headers between the VTEPs. udp: the bare IPv4 packet, whose
+ * TTL each of the two proxies takes one from (flannel's proxy_amd64.c). host-gw: nothing at all.
+ * The outer IPv4 and UDP headers are the iface's: a socket or an emulated link writes them.
+ */
+#include "rewrite.h"
+#include "stage.h"
+
+enum {
+	VXLAN_BYTES = sizeof(struct vxlan_hdr) + sizeof(struct eth_hdr),
+	SPORT_FIRST = 32768, /* net.ipv4.ip_local_port_range */
+	SPORT_COUNT = 60999 - SPORT_FIRST + 1,
+};
+static_assert(VXLAN_BYTES == 22, "RFC 7348 section 5");
+
+static enum drop_reason vxlan_off(const struct node_config *c, struct packet *p)
+{
+	const struct vxlan_hdr *vxlan = (const struct vxlan_hdr *)(const void *)p->data;
+	const struct eth_hdr *eth = (const struct eth_hdr *)(const void *)(p->data + sizeof(*vxlan));
+
+	if (p->len < VXLAN_BYTES)
+		return DROP_TUNNEL_SHORT;
+	if (vxlan->flags != VXLAN_FLAG_VNI)
+		return DROP_TUNNEL_BAD;
+	if (((uint32_t)vxlan->vni[0] << 16 | (uint32_t)vxlan->vni[1] << 8 | vxlan->vni[2]) != c->vni)
+		return DROP_TUNNEL_VNI;
+	if (memcmp(eth->dst, c->vtep_mac, sizeof(eth->dst)) != 0)
+		return DROP_TUNNEL_MAC;
+	if (eth->type != to_be16(ETHERTYPE_IPV4))
+		return DROP_TUNNEL_BAD;
+	p->data += VXLAN_BYTES;
+	p->len -= VXLAN_BYTES;
+	return DROP_NONE;
+}
+
+/* The proxy of either side; also what flanneld does with a TTL of zero: silence. */
+static enum drop_reason udp_proxy(struct packet *p)
+{
+	if (p->len < sizeof(struct ipv4_hdr))
+		return DROP_TUNNEL_SHORT;
+	if (packet_ipv4(p)->ttl <= 1)
+		return DROP_TUNNEL_TTL;
+	rewrite_ttl(packet_ipv4(p));
+	return DROP_NONE;
+}
+
+static enum drop_reason tunnel_off(const struct stage_ctx *ctx, struct packet *p)
+{
+	const struct node_config *c = &ctx->node->config;
+	const struct peer_row *peer;
+	enum drop_reason why;
+
+	if (c->backend == BACKEND_HOST_GW)
+		return DROP_NONE;
+	peer = peer_table_find(ctx->peers, addr_from_v4(p->outer_src));
+	if (!peer || peer->node == ctx->node->id)
+		return DROP_TUNNEL_STRANGER;
+	why = c->backend == BACKEND_VXLAN ? vxlan_off(c, p) : udp_proxy(p);
+	if (why == DROP_NONE)
+		stage_trace(ctx, p, TRACE_TUNNEL_OFF, TRACE_DECAPSULATED, peer->node, 0);
+	return why;
+}
+
+void stage_tunnel_off(const struct stage_ctx *ctx, struct batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (p->in->role != IFACE_WIRE)
+			continue;
+		enum drop_reason why = tunnel_off(ctx, p);
+
+		if (why != DROP_NONE)
+			packet_drop(p, why);
+	}
+}
+
+static void vxlan_on(const struct node_config *c, struct packet *p)
+{
+	struct vxlan_hdr *vxlan;
+	struct eth_hdr *eth;
+
+	assert(packet_headroom(p) >= VXLAN_BYTES);
+	p->data -= VXLAN_BYTES;
+	p->len += VXLAN_BYTES;
+	vxlan = (struct vxlan_hdr *)(void *)p->data;
+	eth = (struct eth_hdr *)(void *)(p->data + sizeof(*vxlan));
+	*vxlan = (struct vxlan_hdr){
+	    .flags = VXLAN_FLAG_VNI,
+	    .vni = {(uint8_t)(c->vni >> 16), (uint8_t)(c->vni >> 8), (uint8_t)c->vni},
+	};
+	memcpy(eth->dst, p->peer->mac, sizeof(eth->dst));
+	memcpy(eth->src, c->vtep_mac, sizeof(eth->src));
+	eth->type = to_be16(ETHERTYPE_IPV4);
+}
+
+static void tunnel_on(const struct stage_ctx *ctx, struct packet *p)
+{
+	const struct node_config *c = &ctx->node->config;
+
+	p->outer_src = addr_to_v4(c->address);
+	p->outer_dst = addr_to_v4(p->peer->address);
+	p->outer_dport = p->peer->port;
+	p->outer_sport = c->port;
+	if (c->backend == BACKEND_VXLAN) {
+		uint32_t offset = (uint32_t)(((uint64_t)p->hash * SPORT_COUNT) >> 32);
+
+		p->outer_sport = to_be16((uint16_t)(SPORT_FIRST + offset));
+		vxlan_on(c, p);
+	} else if (c->backend == BACKEND_UDP) {
+		enum drop_reason why = udp_proxy(p);
+
+		if (why != DROP_NONE) {
+			packet_drop(p, why);
+			return;
+		}
+	}
+	stage_trace(ctx, p, TRACE_TUNNEL_ON, TRACE_ENCAPSULATED, p->peer->node,
+		    from_be16(p->outer_sport));
+}
+
+void stage_tunnel_on(const struct stage_ctx *ctx, struct batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (p->verdict == VERDICT_FORWARD && p->out->role == IFACE_WIRE)
+			tunnel_on(ctx, p);
+	}
+}
