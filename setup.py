@@ -58,13 +58,13 @@ PXD = sorted(str(path) for path in Path("netsim/dataplane").glob("*.pxd"))
 def is_table(source: str) -> bool:
     """Whether a C file belongs to the tables: ranks 0 to 2, which build without the packet path."""
     stem = Path(source).stem
-    return "table" in stem or stem.startswith(("flow_", "checksum"))
+    return "table" in stem or stem.startswith(("checksum", "endpoint_", "flow_"))
 
 
 def extensions() -> list[Extension]:
-    """One per .pyx of the data plane; all but _core are for tests and stay out of wheels."""
+    """One per .pyx of the data plane; all but _core, the last, are for tests and not in wheels."""
     made = []
-    for pyx in sorted(Path("netsim/dataplane").glob("_*.pyx")):
+    for pyx in sorted(Path("netsim/dataplane").glob("_*.pyx"), reverse=True):
         sources = CORE if pyx.stem != "_tables" else [c for c in CORE if is_table(c)]
         made.append(
             Extension(
