@@ -6,6 +6,7 @@
  */
 #include "iface_queue.h"
 
+#include "capture.h"
 #include "node.h"
 
 #include <errno.h>
@@ -102,6 +103,7 @@ static unsigned receive(struct iface *i, struct packet_pool *pool, struct batch 
 		queue_pop(q);
 		i->stats.rx_packets++;
 		i->stats.rx_bytes += p->len;
+		capture_seen(i, CAPTURE_INBOUND, p->data, p->len);
 		b->pkt[b->count++] = p;
 	}
 	return b->count - before;
@@ -138,6 +140,7 @@ static void send(struct iface *i, struct packet_pool *pool, struct packet *const
 		} else {
 			i->stats.tx_packets++;
 			i->stats.tx_bytes += pkt[k]->len;
+			capture_seen(i, CAPTURE_OUTBOUND, pkt[k]->data, pkt[k]->len);
 		}
 		packet_give(pool, pkt[k]);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* packet.c - a worker's packet pool, and the texts of drop reasons.
+/* packet.c - a worker's packet pool.
  *
  * Theory: one allocation, one free list used as a stack, so that the packet given back last, whose
  * cache lines are warm, is taken next. Pages of packets that were never taken are never touched.
@@ -20,28 +20,6 @@ struct packet_pool {
 	unsigned taken;
 	uint8_t *memory;
 };
-
-static const char *const drop_names[DROP_REASON_COUNT] = {
-#define X(id, name, text) [DROP_##id] = (name),
-    DROP_REASONS(X)
-#undef X
-};
-
-static const char *const drop_texts[DROP_REASON_COUNT] = {
-#define X(id, name, text) [DROP_##id] = (text),
-    DROP_REASONS(X)
-#undef X
-};
-
-const char *drop_reason_name(enum drop_reason reason)
-{
-	return drop_names[reason];
-}
-
-const char *drop_reason_text(enum drop_reason reason)
-{
-	return drop_texts[reason];
-}
 
 int packet_pool_new(struct packet_pool **out, unsigned count)
 {

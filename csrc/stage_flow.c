@@ -6,7 +6,7 @@
  * not begin a connection (an answer, a reset) is let through only if an earlier packet of the batch
  * may be its beginning.
  */
-#include "flow_follow.h"
+#include "follow.h"
 #include "stage.h"
 
 /* P-80: only UDP is cut loose when its endpoint leaves; a restart may have lost the slot. */
@@ -39,7 +39,7 @@ static void new_flow(const struct stage_ctx *ctx, const struct batch *b, unsigne
 
 	p->to = p->key;
 	p->reply = false;
-	if (UNLIKELY(!flow_follow_begins(p, &state)) && !begun_in_batch(b, i)) {
+	if (UNLIKELY(!follow_begins(p, &state)) && !begun_in_batch(b, i)) {
 		packet_drop(p, p->flags & PACKET_FRAGMENT_LATER ? DROP_FRAGMENT_ORPHAN
 								: DROP_FLOW_INVALID);
 		return;
@@ -60,7 +60,7 @@ static void related(const struct stage_ctx *ctx, struct packet *p)
 		packet_drop(p, DROP_ICMP_UNRELATED);
 		return;
 	}
-	flow_follow(p, f);
+	follow_flow(p, f);
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_RELATED, f->service, f->state);
 }
 
@@ -90,7 +90,7 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 			return;
 		}
 	}
-	flow_follow(p, f);
+	follow_flow(p, f);
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_HIT, f->service, f->state);
 }
 

@@ -6,7 +6,7 @@
  * own, and is routed again. Where the answers' key is taken, the source port changes (to another of
  * its class, RFC 6335 in spirit, nf_nat_core.c in numbers), masqueraded or not.
  */
-#include "flow_follow.h"
+#include "follow.h"
 #include "rewrite.h"
 #include "stage.h"
 
@@ -31,7 +31,7 @@ static bool adopt(const struct stage_ctx *ctx, struct packet *p)
 		return true;
 	}
 	p->masquerade = 0;
-	flow_follow(p, f);
+	follow_flow(p, f);
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_HIT, f->service, f->state);
 	stage_route_packet(ctx, p);
 	return true;
@@ -105,7 +105,7 @@ static void remember(const struct stage_ctx *ctx, struct packet *p)
 	struct flow *f;
 	int err;
 
-	if (UNLIKELY(!flow_follow_begins(p, &state))) {
+	if (UNLIKELY(!follow_begins(p, &state))) {
 		if (!adopt(ctx, p))
 			packet_drop(p, p->flags & PACKET_FRAGMENT_LATER ? DROP_FRAGMENT_ORPHAN
 									: DROP_FLOW_INVALID);

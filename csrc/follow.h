@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flow_follow.h - a packet and its tracked connection: what stage_flow and stage_translate share. Rank 3. */
-#ifndef NETSIM_FLOW_FOLLOW_H
-#define NETSIM_FLOW_FOLLOW_H
+/* follow.h - a packet and its tracked connection: what stage_flow and stage_translate share. Rank 3. */
+#ifndef NETSIM_FOLLOW_H
+#define NETSIM_FOLLOW_H
 
 #include "flow_table.h"
 #include "packet.h"
@@ -14,14 +14,14 @@ static inline uint8_t packet_tcp_flags(const struct packet *p)
 }
 
 /**
- * flow_follow_begins() - Whether a packet can begin a connection, and in which state
+ * follow_begins() - Whether a packet can begin a connection, and in which state
  *
  * Not: later fragments, ICMP answers, and what flow_first_state() refuses.
  */
-bool flow_follow_begins(const struct packet *p, enum flow_state *state);
+bool follow_begins(const struct packet *p, enum flow_state *state);
 
 /* The packet takes the flow's decision; p->reply says in which direction it travels. */
-static inline void flow_follow(struct packet *p, struct flow *f)
+static inline void follow_flow(struct packet *p, struct flow *f)
 {
 	p->flow = f;
 	p->to = flow_key_reversed(p->reply ? &f->original : &f->reply);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flow_follow.c - which packets can begin a connection. */
-#include "flow_follow.h"
+/* follow.c - which packets can begin a connection. */
+#include "follow.h"
 
 #include "icmp_quote.h"
 
-bool flow_follow_begins(const struct packet *p, enum flow_state *state)
+bool follow_begins(const struct packet *p, enum flow_state *state)
 {
 	if (p->flags & PACKET_FRAGMENT_LATER)
 		return false;
