@@ -11,7 +11,11 @@
 
 #include "base.h"
 
-enum { FLOW_CHUNK_BYTES = 64 * 1024 };
+enum {
+	FLOW_CHUNK_BYTES = 64 * 1024,
+	FLOW_CHUNK_HEADER = 64,
+	FLOW_ARENA_VERSION = 1, /* of struct flow's layout */
+};
 
 struct flow_arena;
 
@@ -19,9 +23,9 @@ struct flow_arena;
  * flow_arena_open() - Map an arena; chunks already in it are kept
  * @out:	the arena, on success
  * @fd:		memfd, duplicated; -1 for anonymous memory
- * @max_bytes:	upper bound of the arena, reserved as address space only
+ * @max_bytes:	upper bound of the arena, reserved as address space only; at least a chunk
  *
- * Return: 0, -EINVAL if the file was written by another version, -ENOMEM, or mmap's error.
+ * Return: 0, -EINVAL if the file was written by another version or @max_bytes is too small, -ENOMEM, or mmap's error.
  */
 int flow_arena_open(struct flow_arena **out, int fd, size_t max_bytes);
 void flow_arena_close(struct flow_arena *a);

@@ -43,22 +43,23 @@ enum flow_flags {
 };
 
 enum { FLOW_NO_SLOT = UINT32_MAX };
+enum { FLOWS_MAX = (1 << 23) - 2 };
 
+/* Between the keys lies what both directions need, so that either touches 64 bytes in a row. A change
+ * of this layout changes FLOW_ARENA_VERSION.
+ */
 struct flow {
 	struct flow_key original;
-	struct flow_key reply;
 	uint64_t expires_ns;
-	uint32_t commit;	    /* written last; flow_table.c's own */
-	uint32_t next[2];	    /* index chains; flow_table.c's own */
 	uint32_t service;	    /* service.id of a translated flow */
 	uint32_t endpoint_slot;	    /* FLOW_NO_SLOT if not translated */
 	uint32_t endpoint_generation;
+	uint16_t commit;	    /* written last; flow_table.c's own */
 	uint8_t state;		    /* enum flow_state */
 	uint8_t flags;		    /* enum flow_flags */
-	uint16_t spare;
-	uint32_t spare2;
+	struct flow_key reply;
 };
-static_assert(sizeof(struct flow) <= 128, "both directions of a flow in 128 bytes");
+static_assert(sizeof(struct flow) == 104, "with its share of the index, a flow fits in 128 bytes");
 
 struct flow_table;
 
@@ -67,10 +68,10 @@ struct flow_table;
  * @out:	the table, on success
  * @arena:	where records lie
  * @owner:	the node's stable uid
- * @max:	flows at most; one more is refused
+ * @max:	flows at most (up to FLOWS_MAX); one more is refused
  * @seed:	of flow_key_hash(), the node's own
  *
- * Return: 0, -ENOMEM.
+ * Return: 0, -EINVAL for a @max of 0 or above FLOWS_MAX, -ENOMEM.
  */
 int flow_table_new(struct flow_table **out, struct flow_arena *arena, uint64_t owner, size_t max,
 		   uint64_t seed);
@@ -104,6 +105,17 @@ size_t flow_table_adopt(struct flow_table *t, uint64_t now_ns);
  */
 struct flow *flow_table_find(struct flow_table *t, const struct flow_key *key, uint32_t hash,
 			     uint64_t now_ns, bool *reply);
+
+/**
+ * flow_table_prefetch_index() / flow_table_prefetch_flow() - Begin a find early
+ * @t:		table
+ * @hash:	flow_key_hash(key, seed)
+ *
+ * A stage that calls the first for its whole batch, then the second, then flow_table_find(), waits
+ * for memory once per batch instead of twice per packet. Both are optional.
+ */
+void flow_table_prefetch_index(const struct flow_table *t, uint32_t hash);
+void flow_table_prefetch_flow(const struct flow_table *t, uint32_t hash);
 
 /**
  * flow_table_insert() - Remember a flow
@@ -165,9 +177,10 @@ bool flow_first_state(uint8_t proto, uint8_t tcp_flags, enum flow_state *state);
 bool flow_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns);
 
 /**
- * flow_reopens() - Whether a SYN in the original direction starts the connection anew
+ * flow_reopens() - Whether a SYN starts the connection anew
  *
- * True in TIME_WAIT and CLOSE, as nf_conntrack: the caller removes the flow and begins a new one.
+ * True in TIME_WAIT and, in the original direction, CLOSE, as nf_conntrack: the caller removes the
+ * flow and begins a new one with the packet as its first.
  */
 bool flow_reopens(const struct flow *f, bool reply, uint8_t tcp_flags);
 

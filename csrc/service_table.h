@@ -14,6 +14,7 @@
 #define NETSIM_SERVICE_TABLE_H
 
 #include "base.h"
+#include "retired.h"
 
 struct service_key {
 	struct addr addr;
@@ -71,17 +72,11 @@ int service_table_new(struct service_table **out, uint64_t seed);
  */
 void service_table_free(struct service_table *t);
 
-/* Memory that readers may still see: free it with retired_free() after a quiet point. */
-struct retired {
-	struct retired *next;
-	uint64_t generation; /* used by tables.c */
-};
-
 /**
  * service_table_set() - Add a service or replace the one with the same key
  * @t:		table
  * @spec:	service, copied
- * @retired:	list to which replaced memory is prepended (object, or outgrown index)
+ * @retired:	list to which replaced memory is prepended (object, or outgrown index); see retired.h
  *
  * Return: 0, -EINVAL for a duplicate endpoint or zero port, -ENOMEM (nothing changed).
  */

@@ -24,7 +24,7 @@ struct tables {
 
 	_Atomic uint64_t generation;
 	_Alignas(CACHE_LINE) _Atomic uint64_t seen[WORKERS_MAX][CACHE_LINE / 8];
-	struct retired_entry *waiting; /* control thread's own */
+	struct retired *waiting; /* control thread's own, newest first */
 	size_t waiting_count;
 };
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* endpoint_slots.h - numbered places for endpoints, each with a generation. Part of service_table.
+ *
+ * Rank 1. One writer; endpoint_slot_alive() from any thread. Generations lie in address space that
+ * is reserved once, so that they never move. A generation is odd while its slot is taken and even
+ * while it is free.
+ */
+#ifndef NETSIM_ENDPOINT_SLOTS_H
+#define NETSIM_ENDPOINT_SLOTS_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+
+enum { ENDPOINT_SLOTS_MAX = 1 << 24 }; /* 64 MiB of address space, touched as it is used */
+
+struct endpoint_slots {
+	_Atomic uint32_t *generations;
+	uint32_t used; /* slots that have ever been taken */
+	uint32_t *free;
+	size_t free_count;
+	size_t free_room;
+};
+
+/* Return: 0, -ENOMEM. */
+int endpoint_slots_init(struct endpoint_slots *s);
+void endpoint_slots_fini(struct endpoint_slots *s);
+
+/* Makes sure that @count slots can be taken and everything given back. Return: 0, -ENOMEM. */
+int endpoint_slots_reserve(struct endpoint_slots *s, size_t count);
+
+/* Takes a slot that was reserved, in a new generation. */
+uint32_t endpoint_slot_take(struct endpoint_slots *s, uint32_t *generation);
+void endpoint_slot_give(struct endpoint_slots *s, uint32_t slot);
+size_t endpoint_slots_bytes(const struct endpoint_slots *s);
+
+static inline bool endpoint_slot_alive(const struct endpoint_slots *s, uint32_t slot,
+				       uint32_t generation)
+{
+	return slot < ENDPOINT_SLOTS_MAX &&
+	       atomic_load_explicit(&s->generations[slot], memory_order_acquire) == generation;
+}
+
+#endif

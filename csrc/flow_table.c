@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flow_table.c - flows of one node: records in the arena, names of their keys in a private index.
+ *
+ * Theory: records are numbered in the order of the owner's chunks. Each of a flow's two keys is in
+ * the index, under a name made of the record's number and the direction; a flow whose two keys are
+ * equal is in it once. No two flows in the index share a key: an expired one is forgotten when a
+ * new one wants its key.
+ *
+ * A record is valid if its commit word is FLOW_COMMIT. That is written after everything else and
+ * cleared before anything else, so that a process may die between any two instructions: what the
+ * next one finds is a whole flow or none. A free record holds the number of the next one.
+ */
+#include "flow_table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "flow_arena.h"
+#include "flow_index.h"
+
+enum {
+	FLOW_COMMIT = 0xf10e,
+	PER_CHUNK = (FLOW_CHUNK_BYTES - FLOW_CHUNK_HEADER) / sizeof(struct flow),
+	RECLAIM_BUDGET = 256, /* records to look at for an expired one when the table is full */
+};
+static_assert(FLOW_ARENA_VERSION == 1 && sizeof(struct flow) == 104, "a new layout: a new version");
+static_assert(offsetof(struct flow, reply) == 64, "see key_of()");
+static_assert((int)FLOWS_MAX < FLOW_NAME_MAX / 2, "a record's number and direction fit in a name");
+
+struct flow_table {
+	struct flow_index index;
+	struct flow **chunks;
+	uint32_t chunk_count;
+	uint32_t records; /* that have ever been taken, from the start of the first chunk */
+	uint32_t free;	  /* number of a free record, plus one; 0: none */
+	uint32_t count;
+	uint32_t max;
+	uint32_t cursor; /* of flow_table_expire() */
+	struct flow_arena *arena;
+	uint64_t owner;
+	uint64_t seed;
+};
+
+static inline struct flow *flow_at(const struct flow_table *t, uint32_t record)
+{
+	return &t->chunks[record / PER_CHUNK][record % PER_CHUNK];
+}
+
+static inline uint32_t name_of(uint32_t record, bool reply)
+{
+	return (record + 1) << 1 | reply;
+}
+
+static inline struct flow *flow_named(const struct flow_table *t, uint32_t name)
+{
+	return flow_at(t, (name >> 1) - 1);
+}
+
+static inline const struct flow_key *key_of(const struct flow *f, uint32_t name)
+{
+	return (const struct flow_key *)(const void *)((const char *)f + (size_t)(name & 1) * 64);
+}
+
+static uint32_t name_hash(const void *context, uint32_t name)
+{
+	const struct flow_table *t = context;
+
+	return flow_key_hash(key_of(flow_named(t, name), name), t->seed);
+}
+
+static inline void name_prefetch(const void *context, uint32_t name)
+{
+	const char *key = (const char *)key_of(flow_named(context, name), name);
+
+	__builtin_prefetch(key);
+	__builtin_prefetch(key + CACHE_LINE - 1);
+}
+
+static uint32_t chunks_max(size_t flows)
+{
+	return (uint32_t)((flows + PER_CHUNK - 1) / PER_CHUNK);
+}
+
+int flow_table_new(struct flow_table **out, struct flow_arena *arena, uint64_t owner, size_t max,
+		   uint64_t seed)
+{
+	struct flow_table *t;
+
+	if (max == 0 || max > (size_t)FLOWS_MAX)
+		return -EINVAL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->max = (uint32_t)max;
+	t->arena = arena;
+	t->owner = owner;
+	t->seed = seed;
+	t->chunks = calloc(chunks_max(max), sizeof(struct flow *));
+	if (!t->chunks || flow_index_init(&t->index, 2 * max)) {
+		free(t->chunks);
+		free(t);
+		return -ENOMEM;
+	}
+	*out = t;
+	return 0;
+}
+
+void flow_table_free(struct flow_table *t)
+{
+	if (!t)
+		return;
+	flow_index_fini(&t->index);
+	free(t->chunks);
+	free(t);
+}
+
+/* The name of a key, expired or not; 0 if there is none. */
+static inline uint32_t name_find(const struct flow_table *t, const struct flow_key *key,
+				 uint32_t hash)
+{
+	struct flow_index_cursor c = flow_index_search(&t->index, hash);
+	uint32_t name;
+
+	do
+		name = flow_index_next(&t->index, &c);
+	while (name && !flow_key_equal(key_of(flow_named(t, name), name), key));
+	return name;
+}
+
+struct flow *flow_table_find(struct flow_table *t, const struct flow_key *key, uint32_t hash,
+			     uint64_t now_ns, bool *reply)
+{
+	uint32_t name = name_find(t, key, hash);
+	struct flow *f;
+
+	if (!name)
+		return NULL;
+	*reply = name & 1;
+	f = flow_named(t, name);
+	return f->expires_ns > now_ns ? f : NULL;
+}
+
+void flow_table_prefetch_index(const struct flow_table *t, uint32_t hash)
+{
+	__builtin_prefetch(flow_index_bucket(&t->index, hash));
+}
+
+void flow_table_prefetch_flow(const struct flow_table *t, uint32_t hash)
+{
+	struct flow_index_cursor c = flow_index_search(&t->index, hash);
+
+	if (c.matches)
+		name_prefetch(t, flow_index_next(&t->index, &c));
+}
+
+static void commit_set(struct flow *f, uint16_t word)
+{
+	__atomic_store_n(&f->commit, word, __ATOMIC_RELEASE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* nothing below moves up */
+}
+
+static void record_give(struct flow_table *t, uint32_t record)
+{
+	struct flow *f = flow_at(t, record);
+
+	commit_set(f, 0);
+	f->service = t->free;
+	t->free = record + 1;
+}
+
+/* A free record's number, plus one; 0 if there is none. */
+static uint32_t record_take(struct flow_table *t)
+{
+	uint32_t n = t->free;
+
+	if (n) {
+		t->free = flow_at(t, n - 1)->service;
+		return n;
+	}
+	if (t->records == t->chunk_count * PER_CHUNK) {
+		struct flow *chunk = flow_arena_chunk_new(t->arena, t->owner);
+
+		if (!chunk)
+			return 0;
+		t->chunks[t->chunk_count++] = chunk;
+	}
+	return ++t->records;
+}
+
+static int record_index(struct flow_table *t, uint32_t record)
+{
+	const struct flow_index_names names = {
+	    .hash = name_hash, .prefetch = name_prefetch, .context = t};
+	const struct flow *f = flow_at(t, record);
+	uint32_t hash = flow_key_hash(&f->original, t->seed);
+	int err = flow_index_add(&t->index, hash, name_of(record, false), &names);
+
+	if (err || flow_key_equal(&f->original, &f->reply))
+		return err;
+	err = flow_index_add(&t->index, flow_key_hash(&f->reply, t->seed), name_of(record, true),
+			     &names);
+	if (err)
+		flow_index_remove(&t->index, hash, name_of(record, false));
+	return err;
+}
+
+static void record_forget(struct flow_table *t, uint32_t record)
+{
+	const struct flow *f = flow_at(t, record);
+
+	flow_index_remove(&t->index, flow_key_hash(&f->original, t->seed), name_of(record, false));
+	if (!flow_key_equal(&f->original, &f->reply))
+		flow_index_remove(&t->index, flow_key_hash(&f->reply, t->seed),
+				  name_of(record, true));
+	record_give(t, record);
+	t->count--;
+}
+
+/* Whether a live flow has the key; an expired one is forgotten. */
+static bool key_in_use(struct flow_table *t, const struct flow_key *key, uint64_t now_ns)
+{
+	uint32_t name = name_find(t, key, flow_key_hash(key, t->seed));
+
+	if (!name)
+		return false;
+	if (flow_named(t, name)->expires_ns > now_ns)
+		return true;
+	record_forget(t, (name >> 1) - 1);
+	return false;
+}
+
+int flow_table_insert(struct flow_table *t, const struct flow_key *original,
+		      const struct flow_key *reply, enum flow_state state, uint64_t now_ns,
+		      struct flow **out)
+{
+	uint32_t record;
+	struct flow *f;
+	int err;
+
+	if (key_in_use(t, original, now_ns) || key_in_use(t, reply, now_ns))
+		return -EEXIST;
+	if (t->count >= t->max && flow_table_expire(t, now_ns, RECLAIM_BUDGET) == 0)
+		return -ENOSPC;
+	record = record_take(t);
+	if (!record--)
+		return -ENOSPC;
+	f = flow_at(t, record);
+	*f = (struct flow){
+	    .original = *original,
+	    .expires_ns = now_ns + flow_timeout_s(original->proto, state, 0) * NS_PER_S,
+	    .endpoint_slot = (uint32_t)FLOW_NO_SLOT,
+	    .state = (uint8_t)state,
+	    .reply = *reply,
+	};
+	err = record_index(t, record);
+	if (err) {
+		record_give(t, record);
+		return err;
+	}
+	t->count++;
+	commit_set(f, FLOW_COMMIT);
+	*out = f;
+	return 0;
+}
+
+void flow_table_remove(struct flow_table *t, struct flow *f)
+{
+	uint32_t name = name_find(t, &f->original, flow_key_hash(&f->original, t->seed));
+
+	record_forget(t, (name >> 1) - 1);
+}
+
+size_t flow_table_expire(struct flow_table *t, uint64_t now_ns, size_t budget)
+{
+	size_t forgotten = 0;
+
+	if (budget > t->records)
+		budget = t->records;
+	for (; budget; budget--) {
+		const struct flow *f;
+
+		if (t->cursor >= t->records)
+			t->cursor = 0;
+		f = flow_at(t, t->cursor);
+		if (f->commit == FLOW_COMMIT && f->expires_ns <= now_ns) {
+			record_forget(t, t->cursor);
+			forgotten++;
+		}
+		t->cursor++;
+	}
+	return forgotten;
+}
+
+void flow_table_walk(struct flow_table *t, uint64_t now_ns,
+		     bool (*visit)(struct flow *f, void *context), void *context)
+{
+	for (uint32_t i = 0; i < t->records; i++) {
+		struct flow *f = flow_at(t, i);
+
+		if (f->commit == FLOW_COMMIT && f->expires_ns > now_ns && !visit(f, context))
+			return;
+	}
+}
+
+/* Whether the last process left a whole flow here that can be taken over. */
+static bool flow_adoptable(const struct flow *f, uint64_t now_ns)
+{
+	static const uint8_t zero[sizeof(f->original.pad)];
+
+	return f->commit == FLOW_COMMIT && f->expires_ns > now_ns && f->state < FLOW_STATE_COUNT &&
+	       f->original.proto == f->reply.proto &&
+	       memcmp(f->original.pad, zero, sizeof(zero)) == 0 &&
+	       memcmp(f->reply.pad, zero, sizeof(zero)) == 0;
+}
+
+static void chunk_adopt(struct flow_table *t, struct flow *chunk, uint64_t now_ns)
+{
+	uint32_t first = t->chunk_count * PER_CHUNK;
+
+	t->chunks[t->chunk_count++] = chunk;
+	t->records = first + PER_CHUNK;
+	for (uint32_t i = PER_CHUNK; i-- > 0;) {
+		const struct flow *f = &chunk[i];
+
+		if (flow_adoptable(f, now_ns) && t->count < t->max &&
+		    !key_in_use(t, &f->original, now_ns) && !key_in_use(t, &f->reply, now_ns) &&
+		    record_index(t, first + i) == 0)
+			t->count++;
+		else
+			record_give(t, first + i);
+	}
+}
+
+size_t flow_table_adopt(struct flow_table *t, uint64_t now_ns)
+{
+	void *chunk = NULL;
+
+	if (t->records)
+		return 0; /* not empty: its own records are among the owner's */
+	while (t->chunk_count < chunks_max(t->max) &&
+	       (t->chunk_count + 1) * PER_CHUNK <= (uint32_t)FLOWS_MAX) {
+		chunk = flow_arena_chunk_next(t->arena, t->owner, chunk);
+		if (!chunk)
+			break;
+		chunk_adopt(t, chunk, now_ns);
+	}
+	return t->count;
+}
+
+size_t flow_table_count(const struct flow_table *t)
+{
+	return t->count;
+}
+
+size_t flow_table_bytes(const struct flow_table *t)
+{
+	return sizeof(*t) + chunks_max(t->max) * sizeof(struct flow *) +
+	       t->chunk_count * (size_t)FLOW_CHUNK_BYTES + flow_index_bytes(&t->index);
+}

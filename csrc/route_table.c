@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* route_table.c - longest-prefix match by one hash table per prefix length.
+ *
+ * Theory: rows are sorted into levels, longest prefix first. A level is an open-addressed table at
+ * most half full whose slots are the rows themselves, so that a look-up is one masked compare per
+ * level and touches one cache line. Levels and slots are one allocation. The hash is not seeded:
+ * rows come from the control side, and what packets choose only decides where a miss is noticed.
+ */
+#include "route_table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { LENGTH_MAX = 128 };
+
+struct level {
+	struct addr mask;
+	uint32_t first; /* slot */
+	uint32_t slots_mask;
+};
+
+struct route_table {
+	size_t count;
+	struct route_row *slots; /* kind ROUTE_KIND_COUNT: empty */
+	uint32_t level_count;
+	struct level levels[];
+};
+
+static struct addr prefix_mask(unsigned len)
+{
+	struct addr m = {{0, 0}};
+
+	for (unsigned i = 0; i < 2; i++, len = len > 64 ? len - 64 : 0) {
+		uint64_t host = len >= 64 ? UINT64_MAX : len ? ~(UINT64_MAX >> len) : 0;
+
+		m.w[i] = __builtin_bswap64(host);
+	}
+	return m;
+}
+
+static inline struct addr addr_and(struct addr a, struct addr mask)
+{
+	return (struct addr){{a.w[0] & mask.w[0], a.w[1] & mask.w[1]}};
+}
+
+static inline uint32_t addr_hash(struct addr a)
+{
+	uint64_t x = a.w[0] * UINT64_C(0x9e3779b97f4a7c15) ^ a.w[1];
+
+	return (uint32_t)(__builtin_bswap64(x * UINT64_C(0xc2b2ae3d27d4eb4f)));
+}
+
+static int row_check(const struct route_row *r)
+{
+	if (r->len > LENGTH_MAX || r->kind >= ROUTE_KIND_COUNT)
+		return -EINVAL;
+	return addr_equal(r->prefix, addr_and(r->prefix, prefix_mask(r->len))) ? 0 : -EINVAL;
+}
+
+/* Levels of the lengths that occur; returns the slots that all of them need. */
+static uint32_t levels_lay_out(struct route_table *t, const uint32_t *per_length)
+{
+	uint32_t first = 0;
+
+	for (unsigned len = LENGTH_MAX + 1; len-- > 0;) {
+		uint32_t slots = 2;
+
+		if (!per_length[len])
+			continue;
+		while (slots < 2 * per_length[len])
+			slots *= 2;
+		t->levels[t->level_count++] = (struct level){
+		    .mask = prefix_mask(len), .first = first, .slots_mask = slots - 1};
+		first += slots;
+	}
+	return first;
+}
+
+/* The row's slot in its level, or the empty one where it belongs. */
+static inline struct route_row *level_probe(const struct route_table *t, const struct level *l,
+					    struct addr prefix)
+{
+	uint32_t i = addr_hash(prefix);
+
+	for (;; i++) {
+		struct route_row *r = &t->slots[l->first + (i & l->slots_mask)];
+
+		if (r->kind == ROUTE_KIND_COUNT || addr_equal(r->prefix, prefix))
+			return r;
+	}
+}
+
+static int rows_place(struct route_table *t, const struct route_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct addr mask = prefix_mask(rows[i].len);
+		const struct level *l = t->levels;
+		struct route_row *r;
+
+		while (!addr_equal(l->mask, mask))
+			l++;
+		r = level_probe(t, l, rows[i].prefix);
+		if (r->kind != ROUTE_KIND_COUNT)
+			return -EEXIST;
+		*r = rows[i];
+	}
+	return 0;
+}
+
+int route_table_new(struct route_table **out, const struct route_row *rows, size_t count)
+{
+	uint32_t per_length[LENGTH_MAX + 1] = {0};
+	struct route_table *t;
+	uint32_t lengths = 0, slots;
+	int err;
+
+	if (count > UINT32_MAX / 8)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		err = row_check(&rows[i]);
+		if (err)
+			return err;
+		lengths += per_length[rows[i].len]++ == 0;
+	}
+	t = calloc(1, sizeof(*t) + lengths * sizeof(t->levels[0]));
+	if (!t)
+		return -ENOMEM;
+	t->count = count;
+	slots = levels_lay_out(t, per_length);
+	t->slots = malloc((slots + 1) * sizeof(t->slots[0]));
+	err = -ENOMEM;
+	if (!t->slots)
+		goto fail;
+	for (uint32_t i = 0; i < slots; i++)
+		t->slots[i] = (struct route_row){.kind = ROUTE_KIND_COUNT};
+	err = rows_place(t, rows, count);
+	if (err)
+		goto fail;
+	*out = t;
+	return 0;
+fail:
+	route_table_free(t);
+	return err;
+}
+
+void route_table_free(struct route_table *t)
+{
+	if (!t)
+		return;
+	free(t->slots);
+	free(t);
+}
+
+const struct route_row *route_table_find(const struct route_table *t, struct addr dst)
+{
+	for (uint32_t i = 0; i < t->level_count; i++) {
+		const struct level *l = &t->levels[i];
+		const struct route_row *r = level_probe(t, l, addr_and(dst, l->mask));
+
+		if (r->kind != ROUTE_KIND_COUNT)
+			return r;
+	}
+	return NULL;
+}
+
+size_t route_table_count(const struct route_table *t)
+{
+	return t->count;
+}
