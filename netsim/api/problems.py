@@ -37,7 +37,8 @@ class Problem:
 
     `reason` is the API's cause (`FieldValueInvalid`, ...). `line` and `column` count from 1 and are
     0 when unknown, as for objects that came over the API; `file` is then empty. `subject` names
-    the object, such as `Service default/web`.
+    the object, such as `Service default/web`. `at` is the place in the text when it is more exact
+    than the field that the API names.
     """
 
     severity: Severity
@@ -45,6 +46,7 @@ class Problem:
     where: Path = ()
     hint: str = ""
     reason: str = "FieldValueInvalid"
+    at: Path = ()
     subject: str = ""
     file: str = ""
     line: int = 0
@@ -57,7 +59,8 @@ class Problem:
 
     def moved(self, *prefix: str | int) -> Problem:
         """The same problem seen from further up: `prefix` goes before its path."""
-        return dataclasses.replace(self, where=(*prefix, *self.where))
+        at = (*prefix, *self.at) if self.at else ()
+        return dataclasses.replace(self, where=(*prefix, *self.where), at=at)
 
     def __str__(self) -> str:
         """`file:line:col: error: path: message (hint)`, without what is not known."""
