@@ -33,6 +33,7 @@ enum {
 };
 
 struct capture {
+	struct capture *next; /* of the same iface; its worker's own */
 	struct ring *ring;
 	uint32_t snaplen;
 	const uint64_t *clock;
@@ -75,7 +76,23 @@ static void writer_wake(struct capture *c)
 	(void)!write(c->event_fd, &one, sizeof(one));
 }
 
-void capture_packet(struct capture *c, enum capture_direction direction, const void *data,
+void capture_attach(struct iface *i, struct capture *c)
+{
+	c->next = i->capture;
+	i->capture = c;
+}
+
+void capture_detach(struct iface *i, struct capture *c)
+{
+	struct capture **link = &i->capture;
+
+	while (*link && *link != c)
+		link = &(*link)->next;
+	if (*link)
+		*link = c->next;
+}
+
+static void copy_in(struct capture *c, enum capture_direction direction, const void *data,
 		    uint32_t len)
 {
 	uint32_t kept = len < c->snaplen ? len : c->snaplen;
@@ -93,6 +110,13 @@ void capture_packet(struct capture *c, enum capture_direction direction, const v
 	ring_commit(c->ring);
 	if (atomic_load(&c->asleep) && atomic_exchange(&c->asleep, false))
 		writer_wake(c);
+}
+
+void capture_packet(struct capture *c, enum capture_direction direction, const void *data,
+		    uint32_t len)
+{
+	for (; c; c = c->next)
+		copy_in(c, direction, data, len);
 }
 
 /* Waits until the output takes bytes. False when the reader has gone, or for too long away. */

@@ -4,7 +4,7 @@
  * The iface's worker copies packets into a ring; a thread per capture writes them to a descriptor.
  * A full ring loses packets and counts them. Packets are written as they are, partial checksums and
  * super-packets included, as tcpdump does. The capture of a packet socket has no producer: its
- * thread reads the socket.
+ * thread reads the socket. Several captures of one iface form a chain.
  */
 #ifndef NETSIM_CAPTURE_H
 #define NETSIM_CAPTURE_H
@@ -27,7 +27,7 @@ struct capture_config {
 struct capture;
 
 /**
- * capture_new() - Begin to write; the caller then sets iface->capture
+ * capture_new() - Begin to write; the caller then has the iface's worker attach it
  * @out:	the capture, on success
  * @config:	copied
  *
@@ -52,7 +52,13 @@ int capture_new_socket(struct capture **out, const struct capture_config *config
 void capture_end(struct capture *c, uint64_t *captured, uint64_t *missed);
 
 /**
- * capture_packet() - Copy a packet into the ring (the iface's worker)
+ * capture_attach() / capture_detach() - Begin and end to show it packets (the iface's worker)
+ */
+void capture_attach(struct iface *i, struct capture *c);
+void capture_detach(struct iface *i, struct capture *c);
+
+/**
+ * capture_packet() - Copy a packet into the rings of a chain (the iface's worker)
  */
 void capture_packet(struct capture *c, enum capture_direction direction, const void *data,
 		    uint32_t len);

@@ -84,6 +84,11 @@ int64_t engine_trace_drain(struct engine *e, struct trace_record *out, size_t ma
  * goes; packets that the ring had no room for are counted in the file's interface statistics
  */
 int engine_capture_start(struct engine *e, uint32_t iface, int fd, uint32_t snaplen, uint32_t *id);
+/* the same of a bound AF_PACKET SOCK_RAW socket (a node's eth0 when the wire is udp): Ethernet frames
+ * with the kernel's timestamps; both descriptors are taken over
+ */
+int engine_capture_socket(struct engine *e, int packet_fd, int fd, const char *ifname,
+			  uint32_t snaplen, uint32_t *id);
 int engine_capture_stop(struct engine *e, uint32_t id, uint64_t *captured, uint64_t *missed);
 
 /* in-memory ifaces (tests and explain); struct inject is in iface_queue.h */

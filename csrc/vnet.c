@@ -79,6 +79,7 @@ bool vnet_accept(const struct vnet_hdr *h, struct packet *p)
 		if (is_own_csum(h, p)) {
 			p->flags |= PACKET_NEEDS_CSUM;
 			p->csum_offset = h->csum_offset;
+			p->l4_off = h->csum_start; /* stage_parse expects it there */
 		} else {
 			complete_foreign_csum(h, p);
 		}
