@@ -100,12 +100,13 @@ static inline uint32_t bucket_match(const struct bucket *b, uint32_t tag)
 #ifdef __SSE2__
 	const __m128i *p = (const __m128i *)(const void *)b;
 	const __m128i want = _mm_set1_epi32((int)(tag >> FLOW_NAME_BITS));
-	__m128i m[4];
+	__m128i m0 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p), FLOW_NAME_BITS), want);
+	__m128i m1 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p + 1), FLOW_NAME_BITS), want);
+	__m128i m2 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p + 2), FLOW_NAME_BITS), want);
+	__m128i m3 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p + 3), FLOW_NAME_BITS), want);
+	__m128i all = _mm_packs_epi16(_mm_packs_epi32(m0, m1), _mm_packs_epi32(m2, m3));
 
-	for (unsigned i = 0; i < 4; i++)
-		m[i] = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p + i), FLOW_NAME_BITS), want);
-	m[0] = _mm_packs_epi16(_mm_packs_epi32(m[0], m[1]), _mm_packs_epi32(m[2], m[3]));
-	return (uint32_t)_mm_movemask_epi8(m[0]) & ((1 << BUCKET_ENTRIES) - 1);
+	return (uint32_t)_mm_movemask_epi8(all) & ((1 << BUCKET_ENTRIES) - 1);
 #else
 	uint32_t m = 0;
 
