@@ -1,0 +1,336 @@
+"""Owns making sandboxes: the namespaces of pods and nodes, and the fabric between nodes.
+
+A sandbox is a set of descriptors and nothing else: whoever holds a copy (init does) keeps it
+alive, and the kernel removes namespaces, links, mounts and routes with the last one. Maker does
+all work on one thread with namespaces of its own. It begins each sandbox in a template mount
+namespace (/proc of its own PID namespace, no /sys), so that one unshare and five mounts make a
+pod's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from netsim.lab.hosts import node_hosts, pod_hosts, pod_resolv_conf, short_hostname
+from netsim.lab.names import interface_name
+from netsim.linux import net, ns, syscalls, tun
+from netsim.linux.net import Route
+from netsim.linux.netlink import Netlink, Request
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Fds = dict[str, int]  # descriptors by name; whoever gets them closes them
+
+LOOPBACK = 1  # its index, in every namespace
+QUEUE_PACKETS = 1000  # between a namespace's stack and the data plane
+VXLAN_SENDERS = 16  # sockets, so source ports, among which the flow hash picks
+SOCKET_BUFFER_BYTES = 4 << 20
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+READ_ONLY = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+NEW_SANDBOX = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWNET
+POD_SYSCTLS = (  # as container runtimes do: ping and low ports for everyone
+    ("ipv4/ping_group_range", "0 2147483647"),
+    ("ipv4/ip_unprivileged_port_start", "0"),
+)
+NODE_SYSCTLS = (
+    ("ipv4/ip_forward", "1"),
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/conf/default/rp_filter", "0"),
+    ("ipv4/conf/lo/rp_filter", "0"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PodNet:
+    """A pod's sandbox. `mtu` is the overlay's, `nameserver` the cluster's DNS address."""
+
+    name: str
+    namespace: str
+    address: int
+    mtu: int
+    nameserver: int
+    domain: str = "cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNet:
+    """A node's sandbox.
+
+    `address`/`length` go on eth0 with `link_mtu`; `cni_addr`/`pod_len` on cni0 with the overlay's
+    `mtu`. `overlay` is the device towards the pods of other nodes: `flannel0` or `flannel.N` (made
+    here, with `tunnel_addr`/32), or `eth0`, `cni0` for host-gw where the kernel, the data plane
+    routes. `port` is that of the tunnel's socket, 0 where none is needed (fabric, host-gw);
+    `senders` more sockets are made (VXLAN_SENDERS for vxlan, none for udp).
+    """
+
+    name: str
+    address: int
+    length: int
+    link_mtu: int
+    mtu: int
+    cni_addr: int
+    pod_len: int
+    service_cidr: int
+    service_len: int
+    overlay: str
+    tunnel_addr: int = 0
+    port: int = 0
+    senders: int = 0
+
+    @property
+    def has_tunnel(self) -> bool:
+        """Whether the node has a tunnel device."""
+        return self.overlay.startswith("flannel")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNet:
+    """Another node as a node's routing table needs it."""
+
+    address: int
+    pod_cidr: int
+    pod_len: int
+
+
+def node_mac(address: int) -> bytes:
+    """MAC of a node's eth0, from its underlay address; locally administered."""
+    return b"\x02\x6e" + address.to_bytes(4, "big")
+
+
+def node_routes(node: NodeNet, cluster: tuple[int, int], peers: Iterable[PeerNet]) -> list[Route]:
+    """All routes that a node has from netsim, as flannel installs them (spec 2.1 to 2.3).
+
+    `cluster` is the range of all pods: flannel's udp device has one route for it, vxlan one per
+    peer through the peer's VTEP address, host-gw one through the peer itself. Services are reached
+    through cni0.
+    """
+    routes = [Route(node.service_cidr, node.service_len, "cni0", src=node.address)]
+    if node.overlay == "flannel0":
+        return [*routes, Route(*cluster, "flannel0", src=node.tunnel_addr)]
+    for peer in peers:
+        via = peer.pod_cidr if node.has_tunnel else peer.address
+        onlink = node.overlay != "eth0"
+        routes.append(Route(peer.pod_cidr, peer.pod_len, node.overlay, via, onlink=onlink))
+    return routes
+
+
+class Maker:
+    """The thread that makes sandboxes. Methods wait for their result and may be called from any.
+
+    Failures are OSError whose text and filename say which object and which operation. Needs
+    CAP_SYS_ADMIN and CAP_NET_ADMIN.
+    """
+
+    def __init__(self) -> None:
+        self._template = -1
+        self._fabric: tuple[tuple[int, int], Netlink] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
+        try:
+            self._run(self._prepare)
+        except OSError:
+            self._thread.shutdown()
+            raise
+
+    def close(self) -> None:
+        """End the thread. Sandboxes stay, with whoever holds their descriptors."""
+        self._thread.shutdown()
+        if self._fabric:
+            self._fabric[1].close()
+            self._fabric = None
+        if self._template >= 0:
+            os.close(self._template)
+            self._template = -1
+
+    def create_fabric(self, link_mtu: int) -> Fds:
+        """The namespace (`net`) with the bridge br0 that the nodes' eth0 hang on; no addresses."""
+        return self._run(self._create_fabric, link_mtu)
+
+    def create_node(self, node: NodeNet, routes: Sequence[Route], fabric: Mapping[str, int]) -> Fds:
+        """A node on `fabric`: `net`, `uts`, `mnt`, `cni`, and `tunnel`, `udp0`.. where it has them.
+
+        `udp0` is bound to the node's address and port; `udp1`.. to ports that the kernel chose.
+        """
+        return self._run(self._create_node, node, routes, fabric["net"])
+
+    def create_pod(self, pod: PodNet) -> Fds:
+        """A pod: `net`, `uts`, `mnt`, `tun` (eth0)."""
+        return self._run(self._create_pod, pod)
+
+    def update_routes(self, node: str, fds: Mapping[str, int], wanted: Sequence[Route]) -> int:
+        """Make a node's routes equal `wanted` (see node_routes); how many changed."""
+        return self._run(self._update_routes, node, fds["net"], wanted)
+
+    def _run(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        return self._thread.submit(function, *args, **named).result()
+
+    def _prepare(self) -> None:
+        """Put this thread into the template mount namespace; nothing in it reaches the host."""
+        syscalls.unshare(syscalls.CLONE_FS)
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
+        syscalls.mount("proc", "/proc", "proc", READ_ONLY & ~syscalls.MS_RDONLY)
+        syscalls.umount("/sys", syscalls.MNT_DETACH)
+        self._template = ns.open_current(("mnt",))["mnt"]
+
+    def _begin(self, name: str, files: Mapping[str, str]) -> None:
+        """Enter new namespaces with a host name, /sys and `files` (those that /etc has)."""
+        syscalls.setns(self._template, syscalls.CLONE_NEWNS)
+        syscalls.unshare(NEW_SANDBOX)
+        hostname = short_hostname(name)
+        syscalls.sethostname(hostname)
+        syscalls.mount("sysfs", "/sys", "sysfs", READ_ONLY)
+        root = syscalls.detached_mount("tmpfs")
+        try:
+            for file, text in {"hostname": hostname + "\n", **files}.items():
+                syscalls.write_file(file, text.encode(), root, os.O_CREAT | os.O_WRONLY)
+                try:
+                    syscalls.bind_from(root, file, f"/etc/{file}")
+                except FileNotFoundError:
+                    continue  # nothing to bind over; making it would change the host's /etc
+        finally:
+            syscalls.close_quick(root)
+        net.disable_ipv6()
+
+    def _create_pod(self, pod: PodNet) -> Fds:
+        what = f"pod {pod.namespace}/{pod.name}"
+        resolv = pod_resolv_conf(pod.namespace, pod.nameserver, pod.domain)
+        with _Opened(what) as fds:
+            self._begin(
+                pod.name, {"hosts": pod_hosts(pod.name, pod.address), "resolv.conf": resolv}
+            )
+            for name, value in POD_SYSCTLS:
+                net.sysctl(name, value)
+            fds["tun"] = tun.open_tun("eth0")
+            index = socket.if_nametoindex("eth0")
+            with Netlink() as netlink:
+                netlink.execute(
+                    [
+                        net.link_up(f"{what} lo", LOOPBACK),
+                        net.address(f"{what} eth0", index, pod.address, 32),
+                        net.link_up(f"{what} eth0", index, mtu=pod.mtu, queue=QUEUE_PACKETS),
+                        net.route_add(what, Route(0, 0, "eth0"), index),
+                    ]
+                )
+            fds.update(ns.open_current())
+            return fds
+
+    def _create_fabric(self, link_mtu: int) -> Fds:
+        with _Opened("fabric") as fds:
+            syscalls.unshare(syscalls.CLONE_NEWNET)
+            net.disable_ipv6()
+            with Netlink() as netlink:
+                netlink.execute([net.link_up("fabric lo", LOOPBACK), net.bridge("br0", link_mtu)])
+            fds.update(ns.open_current(("net",)))
+            return fds
+
+    def _create_node(self, node: NodeNet, routes: Sequence[Route], fabric: int) -> Fds:
+        what = f"node {node.name}"
+        with _Opened(what) as fds:
+            wire = self._fabric_netlink(fabric)
+            self._begin(node.name, {"hosts": node_hosts(node.name, node.address)})
+            for name, value in NODE_SYSCTLS:
+                net.sysctl(name, value)
+            fds.update(ns.open_current())
+            self._plug(wire, node, fds["net"])
+            fds["cni"] = tun.open_tun("cni0")
+            if node.has_tunnel:
+                fds["tunnel"] = tun.open_tun(node.overlay)
+            with Netlink() as netlink:
+                netlink.execute(_node_links(node))
+                indices = {route.device: socket.if_nametoindex(route.device) for route in routes}
+                netlink.execute([net.route_add(what, r, indices[r.device]) for r in routes])
+            if node.port:
+                _open_wire_sockets(node, fds)
+            return fds
+
+    def _fabric_netlink(self, fabric: int) -> Netlink:
+        """A socket in the fabric's namespace, kept while the fabric stays the same."""
+        which = ns.identity(fabric)
+        if self._fabric is None or self._fabric[0] != which:
+            if self._fabric:
+                self._fabric[1].close()
+            syscalls.setns(fabric, syscalls.CLONE_NEWNET)
+            self._fabric = (which, Netlink())
+        return self._fabric[1]
+
+    def _plug(self, wire: Netlink, node: NodeNet, namespace: int) -> None:
+        """Make the veth pair between br0 and the node's eth0, replacing a dead node's."""
+        name = interface_name(node.name)
+        far = net.VethEnd(namespace, "eth0", node_mac(node.address))
+        pair = net.veth(name, node.name, net.links(wire)["br0"], node.link_mtu, far)
+        try:
+            wire.execute([pair])
+        except FileExistsError:
+            wire.execute([net.link_delete(f"node {node.name}", name)])
+            wire.execute([pair])
+
+    def _update_routes(self, node: str, namespace: int, wanted: Sequence[Route]) -> int:
+        syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+        with Netlink() as netlink:
+            return net.sync_routes(netlink, f"node {node}", wanted)
+
+
+class _Opened(Fds):
+    """Descriptors that are closed again if the body fails; an OSError then names `what`."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        ns.close_all(self)
+        if isinstance(error, OSError) and not str(error.filename).startswith(self._what):
+            step = f"{self._what}: {error.filename or 'create'}"
+            raise OSError(error.errno, error.strerror, step) from error
+
+
+def _node_links(node: NodeNet) -> list[Request]:
+    """Addresses on, and up, a node's links."""
+    eth0, cni0 = socket.if_nametoindex("eth0"), socket.if_nametoindex("cni0")
+    what = f"node {node.name}"
+    requests = [
+        net.link_up(f"{what} lo", LOOPBACK),
+        net.address(f"{what} eth0", eth0, node.address, node.length),
+        net.link_up(f"{what} eth0", eth0),
+        net.address(f"{what} cni0", cni0, node.cni_addr, node.pod_len),
+        net.link_up(f"{what} cni0", cni0, mtu=node.mtu, queue=QUEUE_PACKETS),
+    ]
+    if node.has_tunnel:
+        tunnel, name = socket.if_nametoindex(node.overlay), f"{what} {node.overlay}"
+        requests.append(net.address(name, tunnel, node.tunnel_addr, 32))
+        requests.append(net.link_up(name, tunnel, mtu=node.mtu, queue=QUEUE_PACKETS))
+    return requests
+
+
+def _open_wire_sockets(node: NodeNet, fds: Fds) -> None:
+    """Open the tunnel's sockets in the calling thread's namespace: `udp0`, then the senders.
+
+    Flannel's udp backend leaves path MTU discovery on (DF set), VXLAN sends without DF.
+    """
+    address = socket.inet_ntoa(node.address.to_bytes(4, "big"))
+    for number in range(1 + node.senders):
+        wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        fds[f"udp{number}"] = wire.fileno()
+        if node.senders:
+            wire.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        wire.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES)
+        if number == 0:
+            wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES)
+        try:
+            wire.bind((address, 0 if number else node.port))
+        except OSError as error:
+            port = node.port or "any"
+            raise OSError(error.errno, error.strerror, f"bind {address}:{port}") from None
+        finally:
+            wire.detach()

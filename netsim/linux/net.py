@@ -1,0 +1,215 @@
+"""Owns what rtnetlink is asked: links, addresses, routes, veth pairs, bridges; and sysctls.
+
+Functions build one Request each; Netlink.execute runs a batch of them. Addresses are integers in
+host order. Routes that netsim makes carry RTPROT_NETSIM, so that they can be told from the kernel's
+and from those that people add by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from netsim.linux import syscalls
+from netsim.linux.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Netlink,
+    Request,
+    attribute,
+    attribute_address,
+    attribute_text,
+    attribute_u32,
+    attributes,
+)
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR = 16, 17, 18, 20
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_TXQLEN = 1, 3, 4, 10, 13
+IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD = 18, 20, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_BR_MCAST_SNOOPING = 1, 2, 1, 23
+IFA_ADDRESS, IFA_LOCAL = 1, 2
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
+IFF_UP = 1
+RT_TABLE_MAIN, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST, RTNH_F_ONLINK = 254, 0, 253, 1, 4
+RTPROT_NETSIM = 110
+
+_IFINFO = struct.Struct("=BxHiII")  # family, type, index, flags, change
+_IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_ROUTE = struct.Struct("=BBBBBBBBI")  # family, dst len, src len, tos, table, proto, scope, type, fl
+
+
+class Route(NamedTuple):
+    """`prefix`/`length` by way of `device`; `via`, `src` are 0 for none.
+
+    `onlink`: the gateway is taken to be reachable through the device, whatever the addresses say.
+    """
+
+    prefix: int
+    length: int
+    device: str
+    via: int = 0
+    src: int = 0
+    onlink: bool = False
+
+
+def _link(index: int, up: bool = False) -> bytes:
+    state = IFF_UP if up else 0
+    return _IFINFO.pack(socket.AF_UNSPEC, 0, index, state, state)
+
+
+def link_up(what: str, index: int, *, mtu: int = 0, queue: int = 0) -> Request:
+    """Bring a link up; `mtu` and `queue` (packets) are set where not 0."""
+    body = _link(index, up=True)
+    if mtu:
+        body += attribute_u32(IFLA_MTU, mtu)
+    if queue:
+        body += attribute_u32(IFLA_TXQLEN, queue)
+    return Request(f"{what}: link up", RTM_NEWLINK, 0, body)
+
+
+def address(what: str, index: int, addr: int, length: int) -> Request:
+    """Give a link an IPv4 address."""
+    body = _IFADDR.pack(socket.AF_INET, length, 0, RT_SCOPE_UNIVERSE, index)
+    body += attribute_address(IFA_LOCAL, addr) + attribute_address(IFA_ADDRESS, addr)
+    return Request(f"{what}: address", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def _route_body(route: Route, index: int) -> bytes:
+    scope = RT_SCOPE_UNIVERSE if route.via else RT_SCOPE_LINK
+    flags = RTNH_F_ONLINK if route.onlink else 0
+    body = _ROUTE.pack(
+        socket.AF_INET, route.length, 0, 0, RT_TABLE_MAIN, RTPROT_NETSIM, scope, RTN_UNICAST, flags
+    )
+    if route.length:
+        body += attribute_address(RTA_DST, route.prefix)
+    body += attribute_u32(RTA_OIF, index)
+    if route.via:
+        body += attribute_address(RTA_GATEWAY, route.via)
+    if route.src:
+        body += attribute_address(RTA_PREFSRC, route.src)
+    return body
+
+
+def route_add(what: str, route: Route, index: int) -> Request:
+    """Add a route through the link with `index`, or replace the one to the same prefix."""
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    name = f"{what}: route {show_prefix(route)}"
+    return Request(name, RTM_NEWROUTE, flags, _route_body(route, index))
+
+
+def route_delete(what: str, route: Route, index: int) -> Request:
+    """Remove exactly this route."""
+    name = f"{what}: remove route {show_prefix(route)}"
+    return Request(name, RTM_DELROUTE, 0, _route_body(route, index))
+
+
+def bridge(name: str, mtu: int) -> Request:
+    """A bridge that is up, without spanning tree and multicast snooping."""
+    data = attribute(IFLA_BR_MCAST_SNOOPING, b"\0")
+    info = attribute_text(IFLA_INFO_KIND, "bridge") + attribute(IFLA_INFO_DATA, data)
+    body = _link(0, up=True) + attribute_text(IFLA_IFNAME, name)
+    body += attribute_u32(IFLA_MTU, mtu) + attribute(IFLA_LINKINFO, info)
+    return Request(f"bridge {name}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+class VethEnd(NamedTuple):
+    """The far end of a veth pair: in namespace `net` (a descriptor), called `name`."""
+
+    net: int
+    name: str
+    mac: bytes
+
+
+def veth(name: str, alias: str, master: int, mtu: int, far: VethEnd) -> Request:
+    """A veth pair: this end is up and in the bridge with index `master`, the far end is down."""
+    peer = _link(0) + attribute_text(IFLA_IFNAME, far.name)
+    peer += attribute_u32(IFLA_MTU, mtu) + attribute(IFLA_ADDRESS, far.mac)
+    peer += attribute_u32(IFLA_NET_NS_FD, far.net)
+    info = attribute_text(IFLA_INFO_KIND, "veth")
+    info += attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
+    body = _link(0, up=True) + attribute_text(IFLA_IFNAME, name) + attribute_u32(IFLA_MTU, mtu)
+    body += attribute_u32(IFLA_MASTER, master) + attribute(IFLA_LINKINFO, info)
+    if alias:
+        body += attribute(IFLA_IFALIAS, alias.encode()[:255])
+    return Request(f"link {alias or name}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def link_delete(what: str, name: str) -> Request:
+    """Remove a link by name."""
+    body = _link(0) + attribute_text(IFLA_IFNAME, name)
+    return Request(f"{what}: remove link {name}", RTM_DELLINK, 0, body)
+
+
+def show_prefix(route: Route) -> str:
+    """The destination of a route for people."""
+    return f"{socket.inet_ntoa(route.prefix.to_bytes(4, 'big'))}/{route.length}"
+
+
+def links(netlink: Netlink) -> dict[str, int]:
+    """Names and indices of the links in the socket's namespace."""
+    found: dict[str, int] = {}
+    for body in netlink.dump(Request("list links", RTM_GETLINK, 0, _link(0))):
+        name = attributes(body[_IFINFO.size :])[IFLA_IFNAME].rstrip(b"\0").decode()
+        found[name] = _IFINFO.unpack_from(body)[2]
+    return found
+
+
+def routes(netlink: Netlink, names: dict[int, str]) -> set[Route]:
+    """The routes of netsim (RTPROT_NETSIM) in the socket's namespace. `names`: links by index."""
+    request = Request("list routes", RTM_GETROUTE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8))
+    found: set[Route] = set()
+    for body in netlink.dump(request):
+        _, length, _, _, _, protocol, _, _, flags = _ROUTE.unpack_from(body)
+        if protocol != RTPROT_NETSIM:
+            continue
+        has = attributes(body[_ROUTE.size :])
+        (index,) = struct.unpack("=I", has.get(RTA_OIF, bytes(4)))
+        found.add(
+            Route(
+                int.from_bytes(has.get(RTA_DST, b""), "big"),
+                length,
+                names.get(index, ""),
+                int.from_bytes(has.get(RTA_GATEWAY, b""), "big"),
+                int.from_bytes(has.get(RTA_PREFSRC, b""), "big"),
+                bool(flags & RTNH_F_ONLINK),
+            )
+        )
+    return found
+
+
+def sync_routes(netlink: Netlink, what: str, wanted: Iterable[Route]) -> int:
+    """Make netsim's routes in the socket's namespace equal `wanted`; how many changed."""
+    indices = links(netlink)
+    present = routes(netlink, {index: name for name, index in indices.items()})
+    desired = set(wanted)
+    missing = {route.device for route in desired} - indices.keys()
+    if missing:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"{what}: {min(missing)}")
+    changes = [route_add(what, route, indices[route.device]) for route in desired - present]
+    # An addition replaces the route to the same prefix: that one must not be deleted after it.
+    prefixes = {(route.prefix, route.length) for route in desired}
+    changes += [
+        route_delete(what, route, indices[route.device])
+        for route in present - desired
+        if (route.prefix, route.length) not in prefixes and route.device in indices
+    ]
+    netlink.execute(changes)
+    return len(changes)
+
+
+def sysctl(name: str, value: str) -> None:
+    """Set net/`name` in the calling thread's network namespace."""
+    syscalls.write_file(f"/proc/sys/net/{name}", value.encode())
+
+
+def disable_ipv6() -> None:
+    """No IPv6 on present and future links; a kernel without IPv6 is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        sysctl("ipv6/conf/all/disable_ipv6", "1")
