@@ -1,0 +1,33 @@
+"""Controllers: functions from a view of the store to writes and rows. See README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from netsim.backends.base import Backend
+from netsim.controllers.base import Controller, Quiet
+from netsim.controllers.deployments import deployments
+from netsim.controllers.endpoints import Endpoints
+from netsim.controllers.ipam import ipam
+from netsim.controllers.namespaces import Namespaces
+from netsim.controllers.nodes import lost_pods, nodes
+from netsim.controllers.replicasets import replica_sets
+from netsim.controllers.scheduler import scheduler
+
+
+def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
+    """Every controller, in the order in which each finds most of what it needs in one round.
+
+    They keep caches: make them once per process and pass them to `base.settle` again and again.
+    """
+    return [
+        Namespaces(),
+        Quiet(partial(nodes, backends=backends), "Lab", "Node"),
+        Quiet(lost_pods, "Node", "Pod"),
+        Quiet(deployments, "Deployment", "ReplicaSet"),
+        Quiet(replica_sets, "ReplicaSet", "Pod"),
+        Quiet(scheduler, "Node", "Pod"),
+        Quiet(ipam, "Node", "Pod"),
+        Endpoints(),
+    ]

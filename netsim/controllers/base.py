@@ -1,0 +1,84 @@
+"""What a controller is: a function from a pass to writes; and how passes follow one another.
+
+A controller reads the view and says what to write; it does no I/O, has no clock and remembers
+nothing that it could not find again in the view (what it keeps between passes are caches, keyed by
+the identity of stored objects, which never change). Writes come from comparing what is with what
+should be, so whatever was missed, refused or interrupted is found again by the next pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from netsim.api.lab_spec import Lab
+from netsim.store.base import Create, Delete, Update, View, Write
+
+__all__ = ["Controller", "Create", "Delete", "Pass", "Quiet", "Update", "Write", "lab_of", "settle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What controllers see: the stored objects, the time, and what runs.
+
+    `now` is RFC 3339 (`2026-01-02T03:04:05Z`). `nodes_up` names the nodes whose sandbox exists.
+    """
+
+    view: View
+    now: str
+    nodes_up: frozenset[str] = field(default=frozenset())
+
+
+def lab_of(view: View) -> Lab | None:
+    """The lab's settings; None before its Lab object is stored, when there is nothing to do."""
+    labs = view.list("Lab")
+    return Lab.parse(labs[0]) if labs else None
+
+
+Controller = Callable[[Pass], list[Write]]
+
+
+class Quiet:
+    """A controller that is asked again only when what it reads has changed.
+
+    `kinds` are all that `controller` reads. It rests after it had nothing to write, until one of
+    them changes or the set of running nodes does.
+    """
+
+    def __init__(self, controller: Controller, *kinds: str) -> None:
+        self._controller = controller
+        self._kinds = kinds
+        self._settled: tuple[object, ...] | None = None
+
+    def __call__(self, p: Pass) -> list[Write]:
+        """The controller's writes."""
+        state = (p.nodes_up, *(p.view.kind_revision(kind) for kind in self._kinds))
+        if state == self._settled:
+            return []
+        writes = self._controller(p)
+        self._settled = None if writes else state
+        return writes
+
+
+def settle(
+    take: Callable[[], Pass],
+    write: Callable[[Sequence[Write]], object],
+    controllers: Sequence[Controller],
+    rounds: int = 32,
+) -> int:
+    """Run all controllers until none has anything to write; returns the rounds that wrote.
+
+    Each controller gets a new view (`take`) and its writes are stored (`write`, one transaction)
+    before the next one runs: what one makes the next one sees in the same round. RuntimeError after
+    `rounds`: two controllers undo each other's work.
+    """
+    for done in range(rounds):
+        wrote = False
+        for controller in controllers:
+            writes = controller(take())
+            if writes:
+                write(writes)
+                wrote = True
+        if not wrote:
+            return done
+    raise RuntimeError(f"controllers still write after {rounds} rounds")

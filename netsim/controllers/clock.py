@@ -1,0 +1,15 @@
+"""Times as objects carry them: RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def seconds(text: str) -> float:
+    """Seconds since 1970 of `2026-01-02T03:04:05Z`, with or without a fraction; 0 for none."""
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
+
+
+def timestamp(at_s: float) -> str:
+    """The second that `at_s` falls into."""
+    return datetime.fromtimestamp(int(at_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

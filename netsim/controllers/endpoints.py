@@ -1,0 +1,144 @@
+"""Endpoints: what joins services and pods. EndpointSlices and Endpoints, K-01 to K-0B.
+
+For a service with a selector both are made from its pods; for one without, a hand-made Endpoints
+object is mirrored to slices, and hand-made slices are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from netsim.api.fields import Json, items, mapping, text
+from netsim.api.meta import ObjectKey, labels_of, metadata, name_of, namespace_of
+from netsim.controllers import endpoints_object
+from netsim.controllers.base import Delete, Pass, Write
+from netsim.controllers.members import families, is_candidate
+from netsim.controllers.membership import Membership, Name, has_selector
+from netsim.controllers.objects import condition, owner_reference, spec, status
+from netsim.controllers.slices import (
+    CONTROLLER,
+    MANAGED_BY,
+    MIRRORING,
+    SERVICE_NAME,
+    Frame,
+    reconcile,
+)
+from netsim.store.base import View
+
+HEADLESS = endpoints_object.HEADLESS
+_RESERVED = frozenset((HEADLESS, SERVICE_NAME, MANAGED_BY))
+
+
+class Endpoints:
+    """Looks at the services that a change concerns, until there is nothing to write for them."""
+
+    def __init__(self) -> None:
+        self._members = Membership()
+        self._open: set[Name] = set()
+
+    def __call__(self, p: Pass) -> list[Write]:
+        """The writes of one pass."""
+        self._open |= self._members.advance(p.view)
+        writes: list[Write] = []
+        still_open: set[Name] = set()
+        for name in sorted(self._open):
+            found = self._service(p.view, name)
+            if found:
+                still_open.add(name)
+                writes += found
+        self._open = still_open
+        return writes
+
+    def _service(self, view: View, name: Name) -> list[Write]:
+        service = view.get(ObjectKey("Service", *name))
+        stored = view.get(ObjectKey("Endpoints", *name))
+        slices = self._members.slices(name)
+        made = [s for s in slices if labels_of(s).get(MANAGED_BY) == CONTROLLER]
+        mirrored = [s for s in slices if labels_of(s).get(MANAGED_BY) == MIRRORING]
+        if service is None:
+            return _abandoned(stored, [*made, *mirrored])
+        if text(spec(service), "type") == "ExternalName":
+            return _deletions(mirrored)
+        if not has_selector(service):
+            return _mirror(view, service, stored, mirrored)
+        pods = self._members.pods(service)
+        since = trigger_time(service, pods, made)
+        frame = Frame(
+            name.namespace,
+            f"{name.name}-",
+            slice_labels(service),
+            owner_reference(service),
+            view.revision,
+            since,
+        )
+        candidates = [pod for pod in pods if is_candidate(pod)]
+        return [
+            *reconcile(made, families(view, service, candidates), frame),
+            *endpoints_object.reconcile(stored, service, pods, since),
+            *_deletions(mirrored),
+        ]
+
+
+def slice_labels(service: Json) -> dict[str, str]:
+    """Labels of a service's slices: the service's own, and whose they are (K-09)."""
+    labels = {k: v for k, v in labels_of(service).items() if k not in _RESERVED}
+    labels[SERVICE_NAME] = name_of(service)
+    labels[MANAGED_BY] = CONTROLLER
+    if text(spec(service), "clusterIP") == "None":
+        labels[HEADLESS] = ""
+    return labels
+
+
+def trigger_time(service: Json, pods: Iterable[Json], slices: Sequence[Json]) -> str:
+    """When the oldest change happened that the slices do not show yet; empty if that is unknown.
+
+    A pod's change is the last transition of its Ready condition, a new service's its creation.
+    """
+    shown = {
+        text(mapping(e, "targetRef"), "uid"): mapping(e, "conditions").get("serving")
+        for s in slices
+        for e in items(s, "endpoints")
+    }
+    times = [
+        text(condition(pod, "Ready"), "lastTransitionTime")
+        for pod in pods
+        if text(status(pod), "podIP")
+        and shown.get(text(metadata(pod), "uid"))
+        != (condition(pod, "Ready").get("status") == "True")
+    ]
+    if not slices:
+        times.append(text(metadata(service), "creationTimestamp"))
+    return min(filter(None, times), default="")
+
+
+def _mirror(view: View, service: Json, stored: Json | None, slices: Sequence[Json]) -> list[Write]:
+    """Slices for a hand-made Endpoints object."""
+    if stored is None or not endpoints_object.is_mirrored(stored):
+        return _deletions(slices)
+    labels = {k: v for k, v in labels_of(stored).items() if k not in _RESERVED}
+    labels[SERVICE_NAME] = name_of(service)
+    labels[MANAGED_BY] = MIRRORING
+    frame = Frame(
+        namespace_of(stored),
+        f"{name_of(stored)}-",
+        labels,
+        owner_reference(stored),
+        view.revision,
+    )
+    wanted = endpoints_object.mirror_families(stored)
+    if not wanted:
+        return _deletions(slices)
+    return reconcile(slices, wanted, frame)
+
+
+def _abandoned(stored: Json | None, slices: Sequence[Json]) -> list[Write]:
+    """What a service leaves behind: its slices, and the Endpoints that were made for it."""
+    writes = _deletions(slices)
+    manager = labels_of(stored).get(endpoints_object.MANAGED_BY) if stored is not None else ""
+    if stored is not None and manager == endpoints_object.CONTROLLER:
+        writes.append(Delete(ObjectKey("Endpoints", namespace_of(stored), name_of(stored))))
+    return writes
+
+
+def _deletions(slices: Iterable[Json]) -> list[Write]:
+    return [Delete(ObjectKey("EndpointSlice", namespace_of(s), name_of(s))) for s in slices]

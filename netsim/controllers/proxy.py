@@ -1,0 +1,218 @@
+"""Service proxy: services and slices to rows of the data plane. Spec 3.1, 3.3 to 3.5, 3.7.
+
+The view is compiled once; afterwards a change costs the service that it concerns. The rows are the
+same for every node: they hold the endpoints usable under policy Cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from netsim.api.addresses import parse_address
+from netsim.api.fields import Json, items, mapping, number, text
+from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
+from netsim.controllers.changes import Tracker
+from netsim.controllers.membership import Name, name_in
+from netsim.controllers.objects import spec
+from netsim.controllers.slices import SERVICE_NAME
+from netsim.dataplane.rows import PROTOCOLS, EndpointRow, ServiceKey, ServiceRow
+from netsim.store.base import View
+
+# Labels by which a service says that this proxy is not to look at it (P-02, P-08).
+OPT_OUT = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
+DEFAULT_AFFINITY_S = 10800
+
+
+class PortName(NamedTuple):
+    """What joins a service's port and a slice's (P-25)."""
+
+    name: str
+    protocol: str
+
+
+class State(NamedTuple):
+    """An endpoint's conditions (P-50). Of two for one address the greater one counts (P-24)."""
+
+    staying: bool
+    ready: bool
+    serving: bool
+
+
+Members = Mapping[EndpointRow, State]
+
+
+def usable(members: Members) -> tuple[EndpointRow, ...]:
+    """Endpoints that any node may send to, sorted.
+
+    The ready ones; failing those, the ones still serving while they terminate (P-51, KEP-1669).
+    """
+    ready = sorted(row for row, state in members.items() if state.ready)
+    return tuple(ready) or tuple(
+        sorted(row for row, state in members.items() if state.serving and not state.staying)
+    )
+
+
+def slice_members(slice_: Json) -> dict[PortName, dict[EndpointRow, State]]:
+    """A slice's endpoints by port: the first address of each (P-50)."""
+    if text(slice_, "addressType") != "IPv4":
+        return {}
+    members = [
+        (parse_address(addresses[0]), _state(mapping(endpoint, "conditions")))
+        for endpoint in items(slice_, "endpoints")
+        if isinstance(addresses := endpoint.get("addresses"), list) and addresses
+    ]
+    found: dict[PortName, dict[EndpointRow, State]] = {}
+    for port in items(slice_, "ports"):
+        target = number(port, "port")
+        if target:
+            key = PortName(text(port, "name"), text(port, "protocol", "TCP"))
+            _merge(
+                found.setdefault(key, {}), ((EndpointRow(a, target), state) for a, state in members)
+            )
+    return found
+
+
+def _state(conditions: Json) -> State:
+    return State(
+        conditions.get("terminating") is not True,
+        conditions.get("ready") is not False,
+        conditions.get("serving") is not False,
+    )
+
+
+def _merge(into: dict[EndpointRow, State], members: Iterable[tuple[EndpointRow, State]]) -> None:
+    for row, state in members:
+        into[row] = max(state, into.get(row, state))
+
+
+def is_proxied(service: Json) -> bool:
+    """Whether the service has an address that packets can be sent to (P-01 to P-03, P-08)."""
+    if text(spec(service), "type") == "ExternalName":
+        return False
+    if any(label in labels_of(service) for label in OPT_OUT):
+        return False
+    return text(spec(service), "clusterIP") not in ("", "None")
+
+
+def affinity_s(service: Json) -> int:
+    """Seconds of sessionAffinity ClientIP, 0 without (P-34)."""
+    if text(spec(service), "sessionAffinity") != "ClientIP":
+        return 0
+    config = mapping(mapping(spec(service), "sessionAffinityConfig"), "clientIP")
+    return number(config, "timeoutSeconds", DEFAULT_AFFINITY_S)
+
+
+class Compiler:
+    """The rows of all services, kept up to date from view to view."""
+
+    def __init__(self) -> None:
+        self._services = Tracker("Service")
+        self._slices = Tracker("EndpointSlice")
+        self._members: dict[Name, dict[str, Mapping[PortName, Members]]] = {}
+        self._rows: dict[Name, tuple[ServiceRow, ...]] = {}
+        self._table: dict[ServiceKey, ServiceRow] = {}
+        self._contested = False
+        self._ids: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+
+    def compile(self, view: View) -> Mapping[ServiceKey, ServiceRow]:
+        """Rows by key. Unchanged rows are the same objects, and so is an unchanged table.
+
+        Of two services with one address and port the first by namespace and name has it.
+        """
+        table: dict[ServiceKey, ServiceRow] | None = None
+        for name in sorted(self._advance(view)):
+            old = self._rows.get(name, ())
+            new = self._service(name, view.get(ObjectKey("Service", *name)), old)
+            if new == old:
+                continue
+            self._rows[name] = new
+            if not new:
+                del self._rows[name]
+            table = dict(self._table) if table is None else table
+            for row in old:
+                table.pop(row.key, None)
+            self._contested |= any(row.key in table for row in new)
+            table.update((row.key, row) for row in new)
+        if table is not None:
+            self._table = self._settled() if self._contested else table
+        return self._table
+
+    def _advance(self, view: View) -> set[Name]:
+        """Take in what changed since the last view; returns the services that it concerns."""
+        gone, new = self._services.advance(view)
+        concerned = {name_in(service) for service in (*gone, *new)}
+        gone, new = self._slices.advance(view)
+        for slice_ in gone:
+            service = _service_of(slice_)
+            del self._members[service][name_of(slice_)]
+            concerned.add(service)
+        for slice_ in new:
+            service = _service_of(slice_)
+            self._members.setdefault(service, {})[name_of(slice_)] = slice_members(slice_)
+            concerned.add(service)
+        for service in concerned:
+            if not self._members.get(service, True):
+                del self._members[service]
+        return concerned
+
+    def _service(
+        self, name: Name, service: Json | None, old: Sequence[ServiceRow]
+    ) -> tuple[ServiceRow, ...]:
+        """The rows of one service: `old` ones where they are equal."""
+        if service is None or not is_proxied(service):
+            return ()
+        addr, timeout = parse_address(text(spec(service), "clusterIP")), affinity_s(service)
+        slices = self._members.get(name, {}).values()
+        kept = {row.key: row for row in old}
+        rows = []
+        for port in items(spec(service), "ports"):
+            key = PortName(text(port, "name"), text(port, "protocol", "TCP"))
+            label = f"{name.namespace}/{name.name}" + (f":{key.name}" if key.name else "")
+            row = ServiceRow(
+                addr,
+                number(port, "port"),
+                PROTOCOLS[key.protocol],
+                self._id(label),
+                label,
+                timeout,
+                usable(_joined([members[key] for members in slices if key in members])),
+            )
+            rows.append(kept[row.key] if kept.get(row.key) == row else row)
+        return tuple(rows)
+
+    def _id(self, label: str) -> int:
+        """32 bits for a service port: from its name, so that they outlive this process."""
+        if label in self._ids:
+            return self._ids[label]
+        found = int.from_bytes(blake2b(label.encode(), digest_size=4).digest(), "big") or 1
+        while found in self._names:
+            found = found % 0xFFFFFFFF + 1
+        self._ids[label] = found
+        self._names[found] = label
+        return found
+
+    def _settled(self) -> dict[ServiceKey, ServiceRow]:
+        """The table when services compete for a key."""
+        table: dict[ServiceKey, ServiceRow] = {}
+        rows = [row for name in sorted(self._rows) for row in self._rows[name]]
+        for row in rows:
+            table.setdefault(row.key, row)
+        self._contested = len(table) < len(rows)
+        return table
+
+
+def _service_of(slice_: Json) -> Name:
+    return Name(namespace_of(slice_), labels_of(slice_).get(SERVICE_NAME, ""))
+
+
+def _joined(parts: Sequence[Members]) -> Members:
+    """The endpoints of all slices, each once."""
+    if len(parts) == 1:
+        return parts[0]
+    found: dict[EndpointRow, State] = {}
+    for part in parts:
+        _merge(found, part.items())
+    return found

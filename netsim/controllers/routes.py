@@ -1,0 +1,133 @@
+"""Routes: nodes and pods to rows of the data plane, through the lab's backend.
+
+Only what exists gets a row: nodes that are Ready, pods whose sandbox is there (their condition
+PodReadyToStartContainers, written by the workloads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from netsim.api.addresses import address_or_none
+from netsim.api.fields import Json, text
+from netsim.api.lab_spec import Lab
+from netsim.api.meta import name_of, namespace_of
+from netsim.backends.base import Backend, NodeNet
+from netsim.controllers.base import lab_of
+from netsim.controllers.ipam import host_network
+from netsim.controllers.nodes import internal_ip, is_external, pod_range, vtep_mac
+from netsim.controllers.objects import is_true, spec, status, uid_of
+from netsim.dataplane.rows import LabRow, NodeRow, PathRow, PeerRow, PodRow
+from netsim.store.base import View
+
+SANDBOX_READY = "PodReadyToStartContainers"
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Rows of everything but services."""
+
+    lab: LabRow | None
+    nodes: Mapping[str, NodeRow]
+    pods: Mapping[str, PodRow]
+    peers: tuple[PeerRow, ...]
+    paths: tuple[PathRow, ...]
+
+
+NO_ROUTES = Routes(None, {}, {}, (), ())
+
+
+class Compiler:
+    """The rows, compiled anew when a lab, node or pod changed."""
+
+    def __init__(self, backends: Mapping[str, Backend]) -> None:
+        self._backends = backends
+        self._revisions: tuple[int, ...] = ()
+        self._routes = NO_ROUTES
+
+    def compile(self, view: View) -> Routes:
+        """The rows; the same object while nothing that they depend on has changed."""
+        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node", "Pod"))
+        if revisions != self._revisions:
+            self._routes = compile_routes(view, self._backends)
+            self._revisions = revisions
+        return self._routes
+
+
+def compile_routes(view: View, backends: Mapping[str, Backend]) -> Routes:
+    """The rows of a view. Nodes with neither address nor pod range have none yet."""
+    lab = lab_of(view)
+    if lab is None:
+        return NO_ROUTES
+    backend = backends[lab.backend.name]
+    stored = {name_of(n): n for n in view.list("Node")}
+    nets = [net for node in stored.values() if (net := node_net(lab, node)) is not None]
+    nodes = {
+        net.name: node_row(lab, backend, net, stored[net.name])
+        for net in nets
+        if net.local and is_true(stored[net.name], "Ready")
+    }
+    known = [net for net in nets if not net.local or net.name in nodes]
+    mtu = overlay_mtu(lab, backend)
+    pods = [row for pod in view.list("Pod") if (row := pod_row(pod, mtu)) is not None]
+    return Routes(
+        LabRow(lab.service_cidr.base, lab.service_cidr.length, lab.wire),
+        nodes,
+        {row.name: row for row in pods if row.node in nodes},
+        tuple(backend.peer(net) for net in known),
+        tuple(backend.path(net) for net in known),
+    )
+
+
+def overlay_mtu(lab: Lab, backend: Backend) -> int:
+    """What pods get: the link's MTU less the backend's overhead (spec 2.0)."""
+    return lab.mtu - backend.overhead
+
+
+def node_net(lab: Lab, node: Json) -> NodeNet | None:
+    """The node as backends see it, None before it has an address and a pod range."""
+    address, cidr = address_or_none(internal_ip(node)), pod_range(node)
+    if address is None or cidr is None:
+        return None
+    return NodeNet(
+        name_of(node),
+        address,
+        cidr.base,
+        cidr.length,
+        lab.backend.port,
+        vtep_mac(node),
+        not is_external(node),
+    )
+
+
+def node_row(lab: Lab, backend: Backend, net: NodeNet, node: Json) -> NodeRow:
+    """The row of a node of this lab."""
+    digest = blake2b(uid_of(node).encode(), digest_size=8).digest()
+    return NodeRow(
+        name=net.name,
+        uid=int.from_bytes(digest, "big") >> 1 or 1,
+        address=net.address,
+        pod_cidr=net.pod_cidr,
+        pod_len=net.pod_len,
+        cni_addr=net.pod_cidr + 1,
+        tunnel_addr=backend.tunnel_addr(net),
+        cluster_cidr=lab.pod_cidr.base,
+        cluster_len=lab.pod_cidr.length,
+        backend=backend.name,
+        vtep_mac=net.mac,
+        vni=lab.backend.vni,
+        port=net.port,
+        mtu=overlay_mtu(lab, backend),
+        flows_max=lab.flows_max,
+    )
+
+
+def pod_row(pod: Json, mtu: int) -> PodRow | None:
+    """The row of a pod with a sandbox of its own, None for others."""
+    address = address_or_none(text(status(pod), "podIP"))
+    if address is None or host_network(pod) or not is_true(pod, SANDBOX_READY):
+        return None
+    name = f"{namespace_of(pod)}/{name_of(pod)}"
+    return PodRow(name, text(spec(pod), "nodeName"), address, mtu, f"pod/{name}")
