@@ -30,7 +30,10 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Hello(Message, frozen=True):
-    """First of all: what the engine must be. Answer: Welcome; Failed if it runs otherwise."""
+    """From control, first of all: what the engine must be. Answer: Welcome.
+
+    Failed if it runs otherwise: the process then ends, and the next one will do.
+    """
 
     workers: int
     seed: int
@@ -56,20 +59,24 @@ class TablesAre(Message, frozen=True):
 
 
 class Apply(Message, frozen=True):
-    """Put changes in place and publish them as `revision`. Answer: Applied."""
+    """Put changes in place and publish them as `revision`. Answer: Applied.
+
+    Changes are to what the connection knows: nothing at first (what the first Apply does not name
+    is removed), or what TablesAre has told.
+    """
 
     changes: Changes
     revision: int
 
 
 class Applied(Message, frozen=True):
-    """Every node runs `revision`. `problems`: one line per row that was left out, and why.
+    """Every node runs the revision. `problems`: one line per row that was left out, and why.
 
-    With problems what is applied is not what was asked: ask GetTables, then plan again.
+    With problems, what is applied is not what was asked: send the same again, or ask GetTables.
     """
 
-    revision: int
-    problems: tuple[str, ...] = ()
+    revisions: dict[str, int]
+    problems: list[str]
 
 
 class GetStats(Message, frozen=True):

@@ -1,8 +1,8 @@
 """Plan: what turns the tables that run into the tables that should.
 
 Pure. Controllers hand over the same row object for what has not changed, so comparing is mostly
-comparing identities: a millisecond or two for 10,000 services. State is compared, not replayed: whoever has lost
-track of what is applied asks the data plane for it and plans again.
+comparing identities: a millisecond or two for 10,000 services. State is compared, not replayed:
+whoever has lost track of what is applied asks the data plane for it and plans again.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""The data plane process: `python -m netsim.dataplane.process`, started by the lab's init.
+
+One Python thread that answers control's messages on $NETSIM_STATE/dataplane.sock; packets are the
+business of the engine's C threads. It keeps nothing that is not with init: killed at any time, the
+next one gets the same descriptors and adopts the flows. Imports stay few: it must start fast.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from netsim.dataplane import messages as m
+from netsim.dataplane.answers import DataPlane, Session
+
+log = logging.getLogger("netsim.dataplane")
+
+CHUNK_BYTES = 1 << 18
+FDS_MAX = 8
+CLIENT_TIMEOUT_S = 10.0  # a client that does not read its answer is let go
+
+
+class Connection:
+    """A client: bytes in, requests to the data plane, replies out."""
+
+    def __init__(self, sock: socket.socket, dataplane: DataPlane) -> None:
+        sock.settimeout(CLIENT_TIMEOUT_S)
+        self.sock = sock
+        self._dataplane = dataplane
+        self._received = bytearray()
+        self._session = Session()
+
+    def serve(self) -> bool:
+        """Read what there is and answer what is whole; False when the client is gone."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self.sock, CHUNK_BYTES, FDS_MAX)
+            self._session.fds += fds
+            self._received += data
+            while (body := m.take(self._received)) is not None:
+                self.sock.sendall(m.pack(self._reply(body)))
+        except (OSError, ValueError) as error:
+            log.warning("client: %s", error)
+            return False
+        return bool(data)
+
+    def close(self) -> None:
+        """Forget the client and what it has started."""
+        self._dataplane.leave(self._session)
+        self.sock.close()
+
+    def _reply(self, body: bytes) -> m.Reply:
+        try:
+            request = m.request_decoder.decode(body)
+        except msgspec.DecodeError as error:
+            return m.Failed("invalid", str(error))
+        return self._dataplane.answer(request, self._session)
+
+
+def listen(path: Path) -> socket.socket:
+    """The socket that clients find; takes the place of one that an earlier process left."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(path))
+    path.chmod(0o600)
+    sock.listen()
+    return sock
+
+
+def serve(listener: socket.socket, dataplane: DataPlane) -> None:
+    """Answer clients until the data plane must leave."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        while not dataplane.leaving:
+            for key, _ in selector.select():
+                if not isinstance(key.data, Connection):
+                    sock = listener.accept()[0]
+                    selector.register(sock, selectors.EVENT_READ, Connection(sock, dataplane))
+                elif not key.data.serve():
+                    selector.unregister(key.fileobj)
+                    key.data.close()
+
+
+def fetch_from_init(key: str) -> Mapping[str, int]:
+    """Descriptors that init keeps under a key, by name; the caller's to close."""
+    from netsim.lab.init_client import InitClient  # init's socket is there only in a lab
+
+    with InitClient(Path(os.environ["NETSIM_STATE"]) / "init.sock") as client:
+        return client.get(key)
+
+
+def raise_file_limit() -> None:
+    """One descriptor per pod and 17 per node: take all that we may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    """Run until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    raise_file_limit()
+    dataplane = DataPlane(fetch_from_init)
+    path = Path(os.environ["NETSIM_STATE"]) / "dataplane.sock"
+    try:
+        with listen(path) as listener:
+            serve(listener, dataplane)
+    finally:
+        dataplane.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
