@@ -89,6 +89,10 @@ class Watch(Protocol):
     Raises ExpiredError when the reader has fallen behind the history. Ends when the store closes.
     """
 
+    @property
+    def revision(self) -> int:
+        """The reader has been told everything up to this revision."""
+
     def __aiter__(self) -> AsyncIterator[Event]:
         """The watch itself."""
 

@@ -115,6 +115,11 @@ def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> A
     )
 
 
+def invalid_options(field: str, message: str) -> ApiError:
+    """422 for a wrong option of a request."""
+    return invalid("Options", "", [Cause("FieldValueNotSupported", message, field)])
+
+
 def bad_request(message: str) -> ApiError:
     """400: the request cannot be understood."""
     return ApiError(400, "BadRequest", message)
