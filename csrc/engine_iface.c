@@ -25,7 +25,6 @@ void engine_iface_close(struct worker *w, struct iface *i)
 	worker_unready(w, i);
 	node_iface_detach(n, i);
 	i->node = n; /* whose pool close() gives packets back to */
-	i->capture = NULL;
 	i->ops->close(i);
 }
 
