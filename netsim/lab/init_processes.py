@@ -1,0 +1,132 @@
+"""Owns the records of the programs that init runs: started, signalled, reaped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+from netsim.lab.init_messages import Exited, ProcessRecord
+from netsim.lab.init_spawn import exec_error, spawn
+
+Started = Callable[[OSError | None], None]
+
+
+class Process:
+    """A program. `result` is (exit code, signal), one of them None, once it has exited."""
+
+    __slots__ = ("key", "pid", "pipe", "result", "started")
+
+    def __init__(self, key: str, pid: int, pipe: int, started: Started) -> None:
+        self.key = key
+        self.pid = pid
+        self.pipe = pipe  # -1 once it is known whether the program runs
+        self.started = started
+        self.result: tuple[int | None, int | None] | None = None
+
+    def record(self) -> ProcessRecord:
+        """As the protocol shows it."""
+        code, signum = self.result or (None, None)
+        return ProcessRecord(self.key, self.pid, self.result is None, code, signum)
+
+
+class Processes:
+    """Programs by key. `exited` is called once for each that ran."""
+
+    def __init__(self, exited: Callable[[Exited], None]) -> None:
+        self._by_key: dict[str, Process] = {}
+        self._by_pid: dict[int, Process] = {}
+        self._exited = exited
+
+    def __bool__(self) -> bool:
+        """Whether any program runs."""
+        return bool(self._by_pid)
+
+    def is_running(self, key: str) -> bool:
+        """Whether the process with this key has not exited."""
+        process = self._by_key.get(key)
+        return process is not None and process.result is None
+
+    def start(
+        self,
+        key: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        sandbox: Mapping[str, int],
+        fds: Sequence[int],
+        started: Started,
+    ) -> Process:
+        """Fork; `started` gets None, or why not, once `pipe` is readable and `settle` is called.
+
+        FileExistsError: a process with this key runs. An exited one is replaced.
+        """
+        if self.is_running(key):
+            raise FileExistsError(f"{key} is running")
+        if not argv or "\0" in "".join([*argv, *env, *env.values(), cwd]):
+            raise ValueError(f"{key}: empty command, or a NUL byte in it")
+        pid, pipe = spawn(argv, env, cwd, sandbox, fds)
+        process = Process(key, pid, pipe, started)
+        self._by_key[key] = self._by_pid[pid] = process
+        return process
+
+    def settle(self, process: Process) -> None:
+        """Find out, once, whether the program runs; one that does not leaves no record."""
+        if process.pipe < 0:
+            return
+        error = exec_error(process.pipe)
+        os.close(process.pipe)
+        process.pipe = -1
+        if error and self._by_key.get(process.key) is process:
+            del self._by_key[process.key]
+        process.started(error)
+
+    def signal(self, key: str, signum: int) -> None:
+        """Signal a process and its group. KeyError: no such process; ProcessLookupError: exited."""
+        process = self._by_key[key]
+        if process.result is not None:
+            raise ProcessLookupError(f"{key} has exited")
+        os.killpg(process.pid, signum)
+
+    def signal_all(self, signum: int) -> None:
+        """Signal every process and its group."""
+        for pid in self._by_pid:
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signum)
+
+    def forget(self, key: str) -> None:
+        """Drop the record of an exited process. FileExistsError: it runs."""
+        if self.is_running(key):
+            raise FileExistsError(f"{key} is running")
+        self._by_key.pop(key, None)
+
+    def page(self, after: str, size: int) -> tuple[list[ProcessRecord], bool]:
+        """The first `size` records beyond key `after`, and whether more follow."""
+        keys = sorted(key for key in self._by_key if key > after)
+        return [self._by_key[key].record() for key in keys[:size]], len(keys) > size
+
+    def reap(self, unsettled: Callable[[Process], None]) -> None:
+        """Take every dead child: what is left of its group is killed, its exit told.
+
+        `unsettled` is called with a process of which it was not known whether it ran.
+        """
+        while True:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if info is None:
+                return
+            process = self._by_pid.pop(info.si_pid, None)
+            if process is not None:
+                with contextlib.suppress(OSError):  # no group: nothing left, or never its leader
+                    os.killpg(process.pid, signal.SIGKILL)
+            os.waitpid(info.si_pid, 0)  # only now may the pid be used again
+            if process is None:
+                continue  # an orphan that we adopted
+            unsettled(process)
+            by_itself = info.si_code == os.CLD_EXITED
+            process.result = (info.si_status, None) if by_itself else (None, info.si_status)
+            if self._by_key.get(process.key) is process:
+                self._exited(Exited(process.key, process.pid, *process.result))
