@@ -1,0 +1,1 @@
+"""The `netsim` command: parsing and printing only. What it does lives in `netsim.lab`."""

@@ -1,0 +1,68 @@
+"""`netsim completion`: the shell's script, and the names that are completed from running labs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from netsim.errors import NetsimError
+
+
+@click.command(
+    epilog="Examples:\n\n\b\n  source <(netsim completion bash)\n"
+    "  netsim completion zsh > ~/.zfunc/_netsim\n"
+    "  netsim completion fish > ~/.config/fish/completions/netsim.fish"
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print a completion script for SHELL."""
+    from netsim.cli.main import cli
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise NetsimError(f"no completion for {shell}")
+    print(kind(cli, {}, "netsim", "_NETSIM_COMPLETE").source())
+
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def quietly(names: Callable[[click.Context], list[str]]) -> Completer:
+    """A completer from a function that lists names; whatever goes wrong completes nothing."""
+
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            found = names(ctx)
+        except (NetsimError, OSError):
+            found = []
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+    return complete
+
+
+@quietly
+def labs(_: click.Context) -> list[str]:
+    """Names of running labs."""
+    from netsim.lab import launch
+
+    return [lab.name for lab in launch.list_labs()]
+
+
+@quietly
+def pods_and_nodes(ctx: click.Context) -> list[str]:
+    """Pods of the default namespace, and node/NAME."""
+    from netsim.cli.common import client_of
+
+    api = client_of(ctx.params.get("lab"))
+    pods = [name for _, name in api.names("Pod", ctx.params.get("namespace") or "default")]
+    return pods + [f"node/{name}" for _, name in api.names("Node", None)]
+
+
+@quietly
+def kinds(_: click.Context) -> list[str]:
+    """Plural names of the kinds a lab has."""
+    from netsim.api import meta
+
+    return [kind.plural for kind in meta.KINDS.values()]

@@ -1,0 +1,130 @@
+"""The command line's root: global options, lazily loaded commands, errors to exit codes.
+
+Exit codes (docs/commands.md): 0 ok, 1 failure, 2 usage, 3 not found, 4 precondition, 5 timeout,
+130 after Ctrl-C; `exec` returns the program's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from netsim import __version__
+from netsim.api import meta
+from netsim.cli import output
+from netsim.errors import NetsimError
+
+# command -> (module, help line); modules are imported when their command is used
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("lifecycle", "Bring a lab up, or change a running one."),
+    "down": ("lifecycle", "Take a lab down and remove all that it owns."),
+    "ps": ("lifecycle", "List the labs on this machine."),
+    "status": ("status", "Show what runs, what is not ready and what was dropped."),
+    "get": ("get", "List objects of a lab."),
+    "describe": ("describe", "Show one object with everything that belongs to it."),
+    "apply": ("change", "Create or change objects from files."),
+    "delete": ("change", "Delete objects."),
+    "scale": ("change", "Set the number of replicas."),
+    "exec": ("programs", "Run a program in a pod or on a node."),
+    "logs": ("programs", "Print the output of a pod's program."),
+    "capture": ("programs", "Capture packets of a pod or node as pcapng."),
+    "validate": ("checks", "Check topology files without creating anything."),
+    "doctor": ("checks", "Check whether this machine can run a lab."),
+    "version": ("checks", "Print the version."),
+    "completion": ("completion", "Print a shell's completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules that are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"netsim.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a near miss is named."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = meta.suggest(args[0], list(COMMANDS))
+            if close:
+                error.message += f" Did you mean '{close}'?"
+            raise
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Examples:\n\n\b\n  sudo netsim up examples/quickstart.yaml\n"
+    "  sudo netsim get pods -o wide\n"
+    "  sudo netsim exec client -- curl -s http://web/hostname",
+)
+@click.option("--debug", is_flag=True, help="Print tracebacks of errors.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colour in outputs. NO_COLOR and FORCE_COLOR are honoured too.",
+)
+@click.version_option(__version__, "--version", message="netsim %(version)s")
+def cli(debug: bool, color: str) -> None:
+    """Run the network of a Kubernetes cluster on this machine, in network namespaces."""
+    output.set_color(color)
+
+
+def main() -> None:
+    """Entry point of `netsim`."""
+    debug = "--debug" in sys.argv[1:] or bool(os.environ.get("NETSIM_DEBUG"))
+    try:
+        code = cli.main(standalone_mode=False, prog_name="netsim", auto_envvar_prefix="NETSIM")
+    except click.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except NetsimError as error:
+        if debug:
+            traceback.print_exc()
+        output.print_error(error)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        wrapped = NetsimError(
+            f"internal error: {type(error).__name__}: {error}",
+            hint="run the command again with `netsim --debug ...` and report what it prints",
+        )
+        output.print_error(wrapped)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What an object becomes before it is stored, whoever writes it: defaults, validation, cluster IP."""
+
+from __future__ import annotations
+
+from random import Random
+
+from netsim.api.defaults import with_defaults
+from netsim.api.fields import Json
+from netsim.api.lab_spec import Lab
+from netsim.api.meta import kind_of, name_of
+from netsim.api.problems import Problem, errors
+from netsim.api.validation import validate_object
+from netsim.controllers.base import lab_of
+from netsim.controllers.clusterip import ClusterIPs
+from netsim.store.base import View
+from netsim.store.errors import ApiError, Cause, invalid
+
+# A running lab was built with these: they are in its namespaces and sockets.
+FIXED = {
+    "podCIDR": "pod_cidr",
+    "serviceCIDR": "service_cidr",
+    "nodeCIDR": "node_cidr",
+    "backend": "backend",
+    "wire": "wire",
+    "mtu": "mtu",
+    "workers": "workers",
+    "seed": "seed",
+}
+
+
+class Admission:
+    """`server.api.Admit` for a lab."""
+
+    def __init__(self) -> None:
+        self._addresses: ClusterIPs | None = None
+
+    def __call__(self, view: View, operation: str, new: Json, old: Json | None) -> Json:
+        """The object to store. ApiError 422 with every field that is wrong."""
+        obj = with_defaults(new)
+        kind = kind_of(obj)
+        problems = errors(validate_object(obj, old))
+        if kind.name == "Lab":
+            problems += _lab_problems(view, obj, old)
+        if problems:
+            raise refusal(obj, problems)
+        if kind.name == "Service":
+            return self._cluster_ips(view).admit(view, obj, old)
+        return obj
+
+    def _cluster_ips(self, view: View) -> ClusterIPs:
+        lab = lab_of(view) or Lab.parse({})
+        if self._addresses is None or self._addresses.cidr != lab.service_cidr:
+            self._addresses = ClusterIPs(lab.service_cidr, Random(lab.seed))
+        return self._addresses
+
+
+def refusal(obj: Json, problems: list[Problem]) -> ApiError:
+    """422 Invalid for an object with problems."""
+    kind = kind_of(obj)
+    causes = [Cause(p.reason, p.message, p.path) for p in problems]
+    return invalid(kind.name, name_of(obj), causes, kind.group)
+
+
+def _lab_problems(view: View, new: Json, old: Json | None) -> list[Problem]:
+    """A lab has one Lab object, whose foundations stay."""
+    if old is None:
+        if view.list("Lab"):
+            return [Problem("error", "a lab has one Lab object", ("metadata", "name"))]
+        return []
+    before, after = Lab.parse(old), Lab.parse(new)
+    return [
+        Problem(
+            "error",
+            "Forbidden: may not change while the lab runs: take it down and up again",
+            ("spec", field),
+            reason="FieldValueForbidden",
+        )
+        for field, attribute in FIXED.items()
+        if getattr(before, attribute) != getattr(after, attribute)
+    ]

@@ -1,0 +1,171 @@
+"""The control process: store, API, controllers, sandboxes and programs of one lab, in one loop.
+
+    changed ─▶ pass: controllers until they rest ─▶ sandboxes ─▶ programs ─▶ rows ─▶ data plane
+
+A pass compares state, so it does not matter which event began it or how many did: passes that are
+asked for while one runs become one. Everything durable is in the store and in init, so this process
+may die at any time; the next one finds the same state and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from netsim.api.fields import Json
+from netsim.api.lab_spec import Lab
+from netsim.backends import BACKENDS
+from netsim.controllers import all_controllers
+from netsim.controllers.base import Pass, lab_of, settle
+from netsim.controllers.tables import Compiler
+from netsim.dataplane.messages import Hello
+from netsim.errors import NetsimError
+from netsim.lab.admission import Admission
+from netsim.lab.dataplane_link import DataplaneLink
+from netsim.lab.init_client import InitClient
+from netsim.lab.infrastructure import Infrastructure
+from netsim.lab.initial import ingest
+from netsim.lab.lab_api import LabApi
+from netsim.lab.status import Running
+from netsim.lab.workloads import Workloads
+from netsim.server.app import serve
+from netsim.store.garbage import sweep
+from netsim.store.sqlite import SqliteStore
+
+log = logging.getLogger("netsim.control")
+RETRY_S = 0.5
+
+
+class Control:
+    """Owns the store and runs the passes of the lab in `state` (its directory)."""
+
+    def __init__(self, name: str, state: Path, init_pid: int) -> None:
+        self.name = name
+        self.state = state
+        self.store = SqliteStore(state / "store.sqlite")
+        self.admission = Admission()
+        ingest(self.store, state / "initial.json", self.admission)
+        lab = lab_of(self.store.view()) or Lab.parse({})
+        self.init = InitClient(state / "init.sock")
+        self._controllers = [*all_controllers(BACKENDS), lambda p: sweep(p.view)]
+        self._compiler = Compiler(BACKENDS)
+        self.link = DataplaneLink(
+            state / "dataplane.sock", Hello(lab.workers, lab.seed, lab.wire), self.wake
+        )
+        self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
+        self.workloads = Workloads(self)
+        self.errors: tuple[str, ...] = ()
+        self._wanted = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._progress = asyncio.Condition()
+
+    def wake(self) -> None:
+        """Ask for a pass."""
+        self._settled.clear()
+        self._wanted.set()
+
+    async def progressed(self, timeout_s: float) -> None:
+        """Wait until a pass has ended, at most `timeout_s` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._progress:
+                await self._progress.wait()
+
+    def running(self, dataplane: Json | None) -> Running:
+        """What `status` tells beside the store; `dataplane` is the link's facts."""
+        return Running(
+            settled=self._settled.is_set(),
+            nodes_up=self.infrastructure.nodes_up,
+            revisions=self.link.revisions,
+            published=self.link.published,
+            dataplane=dataplane,
+            errors=self.errors + ((self.link.error,) if self.link.error else ()),
+        )
+
+    async def run(self) -> None:
+        """Serve and run passes until cancelled."""
+        api = LabApi(self)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(api.app(), self.state / "api.sock"))
+            tasks.create_task(self.link.keep_connected())
+            tasks.create_task(self.workloads.watch())
+            tasks.create_task(self._notice_changes())
+            await self._passes()
+
+    async def _notice_changes(self) -> None:
+        revision = 0
+        while True:
+            revision = await self.store.changed(revision)
+            self.wake()
+
+    async def _passes(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                finished = await self._one_pass()
+                self.errors = ()
+            except (NetsimError, OSError) as error:
+                log.exception("pass failed")
+                self.errors, finished = (str(error),), False
+            if finished and not self._wanted.is_set():
+                self._settled.set()
+            elif not finished:
+                asyncio.get_running_loop().call_later(RETRY_S, self.wake)
+            async with self._progress:
+                self._progress.notify_all()
+
+    async def _one_pass(self) -> bool:
+        """Bring everything one step on; whether the data plane runs what the store asks for."""
+        self._settle()
+        view = self.store.view()
+        if await self.infrastructure.ensure(view):
+            self._settle()
+            view = self.store.view()
+        await self.workloads.reconcile(view)
+        view = self.store.view()
+        done = await self.link.publish(self._compiler.compile(view), view.revision)
+        if done:
+            self.workloads.published(view.revision)
+        return done
+
+    def _settle(self) -> None:
+        def take() -> Pass:
+            return Pass(self.store.view(), rfc3339(time.time()), self.infrastructure.nodes_up)
+
+        settle(take, self.store.transaction, self._controllers)
+
+
+async def _main(control: Control) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(control.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    control.wake()
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("ends")
+
+
+def main() -> None:
+    """`python -m netsim.lab.control`, as init starts it."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    state = Path(os.environ["NETSIM_STATE"])
+
+    async def start() -> None:
+        control = Control(os.environ["NETSIM_LAB"], state, int(os.environ["NETSIM_INIT_PID"]))
+        await _main(control)
+
+    asyncio.run(start())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The sandboxes of nodes and the fabric: made when a Node object wants one, dropped with it.
+
+init holds every descriptor, so a control process that has just started finds what is there. A node
+whose address, range or device changed is made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from netsim.api.lab_spec import Lab
+from netsim.api.meta import name_of
+from netsim.backends.base import Backend, NodeNet
+from netsim.controllers.base import lab_of
+from netsim.controllers.routes import node_net, overlay_mtu
+from netsim.lab import names, sandbox
+from netsim.lab.init_client import InitClient
+from netsim.linux import ns
+from netsim.store.base import View
+
+FABRIC = "fabric"
+FLOWS = "flows"
+SHAPE = "shape"  # name of a descriptor whose memfd tells what a node's sandbox was made from
+
+
+def node_key(name: str) -> str:
+    """init's key for a node's sandbox."""
+    return f"node/{name}"
+
+
+def wanted_node(lab: Lab, backend: Backend, net: NodeNet) -> sandbox.NodeNet:
+    """The sandbox that a node should have."""
+    device = backend.device(lab.backend.vni)
+    sockets = lab.wire == "udp" and backend.default_port > 0
+    return sandbox.NodeNet(
+        name=net.name,
+        address=net.address,
+        length=lab.node_cidr.length,
+        link_mtu=lab.mtu,
+        mtu=overlay_mtu(lab, backend),
+        cni_addr=net.pod_cidr + 1,
+        pod_len=net.pod_len,
+        service_cidr=lab.service_cidr.base,
+        service_len=lab.service_cidr.length,
+        overlay=device or ("eth0" if lab.wire == "udp" else "cni0"),
+        tunnel_addr=backend.tunnel_addr(net) if device else 0,
+        port=net.port if sockets else 0,
+        senders=sandbox.VXLAN_SENDERS if sockets and backend.name == "vxlan" else 0,
+    )
+
+
+class Infrastructure:
+    """Keeps the nodes' sandboxes equal to the Node objects."""
+
+    def __init__(
+        self, lab: str, init_pid: int, init: InitClient, backends: Mapping[str, Backend]
+    ) -> None:
+        self._lab = lab
+        self._init_pid = init_pid
+        self._init = init
+        self._backends = backends
+        self._maker = sandbox.Maker()
+        self._made: dict[str, sandbox.NodeNet] = {}
+        self._routes: dict[str, object] = {}
+        self._fabric: dict[str, int] | None = None
+        self._revisions: tuple[int, ...] = ()
+
+    @property
+    def maker(self) -> sandbox.Maker:
+        """The thread that makes sandboxes; pods are made by it too."""
+        return self._maker
+
+    @property
+    def nodes_up(self) -> frozenset[str]:
+        """Names of nodes whose sandbox exists."""
+        return frozenset(self._made)
+
+    async def ensure(self, view: View) -> bool:
+        """Make what is missing, drop what is not wanted; whether the set of nodes changed.
+
+        OSError names the object and the operation that failed.
+        """
+        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node"))
+        if revisions == self._revisions:
+            return False
+        before = self.nodes_up
+        await asyncio.to_thread(self._ensure, view)
+        self._revisions = revisions
+        return self.nodes_up != before
+
+    def _ensure(self, view: View) -> None:
+        lab = lab_of(view)
+        if lab is None:
+            return
+        backend = self._backends[lab.backend.name]
+        nets = [n for node in view.list("Node") if (n := node_net(lab, node)) is not None]
+        wanted = {n.name: wanted_node(lab, backend, n) for n in nets if n.local}
+        if self._fabric is None:
+            self._fabric = self._open_shared(lab)
+            self._adopt(wanted)
+        for name in [n for n, made in self._made.items() if wanted.get(n) != made]:
+            self._drop(name)
+        for name, node in wanted.items():
+            self._ensure_node(node, self._node_routes(lab, node, nets), name)
+
+    def _open_shared(self, lab: Lab) -> dict[str, int]:
+        """The fabric and the flows' memory, made once in the life of a lab."""
+        keys = self._init.keys()
+        if FLOWS not in keys:
+            memory = os.memfd_create("netsim-flows", os.MFD_CLOEXEC)
+            self._hand_over(FLOWS, {"mem": memory})
+        if FABRIC not in keys:
+            self._hand_over(FABRIC, self._maker.create_fabric(lab.mtu))
+        fabric = self._init.get(FABRIC)
+        return dict(fabric)
+
+    def _hand_over(self, key: str, fds: Mapping[str, int]) -> None:
+        try:
+            numbers = self._init.put(key, fds)
+        finally:
+            ns.close_all(fds)
+        if "net" in numbers:
+            names.create(self._lab, self._init_pid, key, numbers["net"])
+
+    def _adopt(self, wanted: Mapping[str, sandbox.NodeNet]) -> None:
+        """Take over nodes that an earlier control process made, if they are what is wanted."""
+        for key in [k for k in self._init.keys() if k.startswith("node/")]:  # noqa: SIM118
+            name = key.partition("/")[2]
+            fds = self._init.get(key)
+            try:
+                shape = os.pread(fds[SHAPE], 65536, 0) if SHAPE in fds else b""
+            finally:
+                ns.close_all(fds)
+            if name in wanted and shape == _shape(wanted[name]):
+                self._made[name] = wanted[name]
+            else:
+                self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        key = node_key(name)
+        numbers = self._init.keys().get(key, {})
+        if "net" in numbers:
+            names.remove(self._init_pid, numbers["net"], self._lab, key)
+        self._init.drop(key)
+        self._made.pop(name, None)
+        self._routes.pop(name, None)
+
+    def _node_routes(
+        self, lab: Lab, node: sandbox.NodeNet, nets: list[NodeNet]
+    ) -> list[sandbox.Route]:
+        peers = [
+            sandbox.PeerNet(n.address, n.pod_cidr, n.pod_len) for n in nets if n.name != node.name
+        ]
+        return sandbox.node_routes(node, (lab.pod_cidr.base, lab.pod_cidr.length), peers)
+
+    def _ensure_node(self, node: sandbox.NodeNet, routes: list[sandbox.Route], name: str) -> None:
+        if name not in self._made:
+            assert self._fabric is not None
+            fds = dict(self._maker.create_node(node, routes, self._fabric))
+            fds[SHAPE] = os.memfd_create(f"netsim-{name}", os.MFD_CLOEXEC)
+            os.write(fds[SHAPE], _shape(node))
+            self._hand_over(node_key(name), fds)
+            self._made[name] = node
+        elif self._routes.get(name) != routes:
+            fds = dict(self._init.get(node_key(name)))
+            try:
+                self._maker.update_routes(name, fds, routes)
+            finally:
+                ns.close_all(fds)
+        self._routes[name] = routes
+
+
+def _shape(node: sandbox.NodeNet) -> bytes:
+    """What a sandbox was made from, to be compared after a restart."""
+    return json.dumps(asdict(node), sort_keys=True).encode()
+
+

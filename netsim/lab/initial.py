@@ -1,0 +1,64 @@
+"""From a list of objects to transactions: what a lab begins with, and what `apply` writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from netsim.api.fields import Json, items
+from netsim.api.meta import KINDS
+from netsim.lab.apply import Step, plan
+from netsim.server.api import Admit
+from netsim.store.base import Create, Delete, Store, Update, Write
+from netsim.store.garbage import cascade, once
+
+ORDER = {kind.name: number for number, kind in enumerate(KINDS)}
+
+
+def ingest(store: Store, file: Path, admit: Admit) -> None:
+    """Store the objects of `file`, {"objects": [...]}, unless the store has a lab already.
+
+    ApiError when one is refused: then nothing is stored.
+    """
+    if store.view().list("Lab") or not file.exists():
+        return
+    objects = items(json.loads(file.read_text()), "objects")
+    write_steps(store, plan((), in_order(objects), prune=False), admit)
+
+
+def in_order(objects: Iterable[Json]) -> list[Json]:
+    """Objects in the order in which they may refer to one another: the Lab first."""
+    return sorted(objects, key=lambda obj: ORDER.get(str(obj.get("kind")), len(ORDER)))
+
+
+def write_steps(
+    store: Store, steps: Sequence[Step], admit: Admit, *, dry_run: bool = False
+) -> None:
+    """Do all steps in one transaction, or (`dry_run`) only find out whether they would be done.
+
+    ApiError of the first that is refused: then nothing is changed.
+    """
+    # the Lab decides how the others are admitted, so it is stored first
+    labs = [step for step in steps if step.key.kind == "Lab" and step.object is not None]
+    if labs and not dry_run and not store.view().list("Lab"):
+        store.transaction([_write(store, labs[0], admit)])
+        steps = [step for step in steps if step is not labs[0]]
+    writes: list[Write] = []
+    view = store.view()
+    for step in steps:
+        if step.object is not None:
+            writes.append(_write(store, step, admit))
+        elif step.verb == "deleted":
+            writes += cascade(view, Delete(step.key))
+    if writes and not dry_run:
+        store.transaction(once(writes))
+
+
+def _write(store: Store, step: Step, admit: Admit) -> Write:
+    assert step.object is not None
+    view = store.view()
+    old = view.get(step.key)
+    if old is None:
+        return Create(admit(view, "CREATE", step.object, None))
+    return Update(admit(view, "UPDATE", step.object, old))

@@ -1,0 +1,211 @@
+"""`Lab`: the object that people script. Everything that the command line can do with a lab.
+
+    with netsim.Lab("topology.yaml") as lab:
+        print(lab.run("client", ["curl", "-s", "http://10.96.0.10/hostname"]).stdout)
+        lab.scale("deployment/web", 5)
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from netsim.api import meta
+from netsim.api.fields import Json, items, mapping, text
+from netsim.errors import NotFoundError, UsageError, WaitTimeoutError
+from netsim.lab import launch, topology
+from netsim.lab.captures import Capture
+from netsim.lab.enter import entry_argv
+from netsim.server.client import ApiClient
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Iterable[Json]
+READY_TIMEOUT_S = 60.0
+
+
+class Lab:
+    """A lab by name, running or not. `source` (files or objects) is what `up` brings up.
+
+    As a context manager: up on entry, down on exit.
+    """
+
+    def __init__(self, source: Source | None = None, *, name: str | None = None) -> None:
+        self._topology = topology.read(source, name=name) if source is not None else None
+        if self._topology is None and name is None:
+            raise UsageError("a Lab needs a source or a name")
+        self.name = name or (self._topology.name if self._topology else "")
+
+    def __enter__(self) -> Self:
+        """Bring the lab up and wait until it is ready; a lab that does not get ready goes down."""
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the lab down."""
+        self.down()
+
+    @property
+    def running(self) -> bool:
+        """Whether the lab's init lives."""
+        return launch.find_lab(self.name) is not None
+
+    @property
+    def api(self) -> ApiClient:
+        """A client of the lab's API. NotFoundError when the lab does not run."""
+        if not self.running:
+            raise NotFoundError(f"lab {self.name} is not running", hint="netsim ps lists labs")
+        return ApiClient(str(launch.state_dir(self.name) / "api.sock"), self.name)
+
+    def up(
+        self,
+        *,
+        wait: bool = True,
+        timeout_s: float = READY_TIMEOUT_S,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> list[Json]:
+        """Start the lab, or apply what differs to a running one; the changes as `apply` gives them.
+
+        WaitTimeoutError says what is not ready after `timeout_s` seconds.
+        """
+        if self._topology is None:
+            raise UsageError(f"lab {self.name} was opened by name; there is nothing to bring up")
+        if self.running:
+            changes = self._send(self._topology.objects, prune=True, dry_run=False)
+        else:
+            report("starting the lab's processes")
+            launch.sweep()
+            launch.start_lab(self.name, self._topology.objects)
+            changes = []
+        if wait:
+            self.wait(timeout_s=timeout_s, report=report)
+        return changes
+
+    def down(self) -> bool:
+        """Stop the lab and remove all it owns; whether there was anything. Idempotent."""
+        found = launch.stop_lab(self.name)
+        launch.sweep()
+        return found
+
+    def status(self) -> Json:
+        """What `netsim status -o json` prints."""
+        return self.api.call("GET", "/netsim/status")
+
+    def wait(
+        self,
+        *,
+        timeout_s: float = READY_TIMEOUT_S,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Wait until the lab is ready. WaitTimeoutError names what is not."""
+        end = time.monotonic() + timeout_s
+        reasons = ["the lab's control process does not answer"]
+        while time.monotonic() < end:
+            launch.check_alive(self.name)
+            try:
+                status = self.api.call("GET", "/netsim/wait?timeoutSeconds=1")
+            except NotFoundError:
+                time.sleep(0.02)
+                continue
+            if status.get("ready") is True:
+                return
+            problems = items(status, "notReady")
+            reasons = [f"{text(p, 'object')}: {text(p, 'reason')}" for p in problems]
+            report(f"waiting for {len(reasons)}: {reasons[0]}" if reasons else "waiting")
+        raise WaitTimeoutError(
+            f"lab {self.name} was not ready after {timeout_s:g} s",
+            "\n".join(reasons[:20]),
+            f"the lab is left running: netsim status {self.name}; netsim logs POD",
+        )
+
+    def get(self, kind: str, name: str, namespace: str = "default") -> Json:
+        """One object. NotFoundError."""
+        return self.api.get(meta.resolve_kind(kind), name, namespace)
+
+    def list(self, kind: str, namespace: str | None = None, selector: str = "") -> list[Json]:
+        """Objects of a kind: of all namespaces when `namespace` is None."""
+        return list(self.api.list(meta.resolve_kind(kind), namespace, labels=selector))
+
+    def apply(self, source: Source, *, dry_run: bool = False) -> list[Json]:
+        """Create or change objects; each change: `{verb, kind, namespace, name, fields}`."""
+        return self._send(topology.read_objects(source), prune=False, dry_run=dry_run)
+
+    def preview(self) -> list[Json]:
+        """What `up` would change on the running lab."""
+        if self._topology is None:
+            raise UsageError(f"lab {self.name} was opened by name; there is nothing to compare")
+        return self._send(self._topology.objects, prune=True, dry_run=True)
+
+    def _send(self, objects: Sequence[Json], *, prune: bool, dry_run: bool) -> list[Json]:
+        answer = self.api.call(
+            "POST", "/netsim/apply", {"objects": list(objects), "prune": prune, "dryRun": dry_run}
+        )
+        return list(items(answer, "steps"))
+
+    def delete(
+        self, kind: str, name: str, namespace: str = "default", *, grace_s: int | None = None
+    ) -> None:
+        """Delete an object; it may take its grace period to go."""
+        self.api.delete(meta.resolve_kind(kind), name, namespace, grace_s=grace_s)
+
+    def scale(self, target: str, replicas: int, namespace: str = "default") -> None:
+        """Set the replicas of `deployment/NAME` or `replicaset/NAME`."""
+        word, _, name = target.partition("/")
+        self.api.scale(meta.resolve_kind(word), name, namespace, replicas)
+
+    def exec_argv(self, target: str, argv: Sequence[str]) -> list[str]:
+        """The command that runs `argv` in POD, NAMESPACE/POD or node/NAME, for subprocess."""
+        return entry_argv(self.name, target, argv)
+
+    def popen(self, target: str, argv: Sequence[str], **options: int) -> subprocess.Popen[str]:
+        """Start a program in a pod or node; `options` as `subprocess.Popen` takes them."""
+        return subprocess.Popen(self.exec_argv(target, argv), text=True, **options)
+
+    def run(
+        self,
+        target: str,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        timeout_s: float | None = 60,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program in a pod or node and return what it printed.
+
+        CalledProcessError when it fails and `check` is set.
+        """
+        return subprocess.run(
+            self.exec_argv(target, argv),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=check,
+        )
+
+    def counters(self, node: str) -> Json:
+        """The data plane's counters of a node: packets, flows, drops by reason."""
+        for row in items(self.status(), "nodes"):
+            if text(row, "name") == node:
+                return mapping(row, "counters")
+        raise NotFoundError(f"lab {self.name} has no node {node}")
+
+    def capture(self, target: str, file: str | os.PathLike[str], snaplen: int = 0) -> Capture:
+        """Capture a pod's eth0 or (`node/NAME`) a node's underlay into a pcapng file.
+
+        Use it in a `with` statement: the file is complete when the block has ended.
+        """
+        return Capture(self.api, target, Path(file), snaplen)

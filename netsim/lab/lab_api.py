@@ -1,0 +1,179 @@
+"""The lab's own part of the API, beside Kubernetes': `/netsim/...`.
+
+    GET  /netsim/status                       LabStatus
+    GET  /netsim/wait?timeoutSeconds=N        LabStatus, as soon as the lab is ready or after N s
+    POST /netsim/apply                        {objects, prune, dryRun} -> {steps}
+    GET  /netsim/services                     rows that the data plane runs
+    GET  /netsim/flows?node=NAME              tracked connections of a node
+    GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
+    DELETE /netsim/captures/ID                ID: the Netsim-Capture header of the answer above
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from netsim.api.addresses import format_address
+from netsim.api.fields import flag, items
+from netsim.api.meta import KINDS
+from netsim.dataplane.client import DataplaneClient, RefusedError
+from netsim.lab.apply import plan
+from netsim.lab.initial import in_order, write_steps
+from netsim.lab.status import lab_status
+from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
+from netsim.server.api import Hooks
+from netsim.server.app import create_app
+from netsim.server.codec import decode_object
+from netsim.store.errors import ApiError, bad_request
+
+if TYPE_CHECKING:
+    from netsim.lab.control import Control
+
+WAIT_MAX_S = 30.0
+
+
+def unavailable(why: str) -> ApiError:
+    """503: the data plane can not be asked now."""
+    return ApiError(503, "ServiceUnavailable", why)
+
+
+class LabApi:
+    """The routes over a control process."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def app(self) -> web.Application:
+        """Kubernetes' API and ours in one application."""
+        control = self._control
+        app = create_app(
+            control.store, control.admission, Hooks(pod_log=control.workloads.log)
+        )
+        app.router.add_get("/netsim/status", self.status)
+        app.router.add_get("/netsim/wait", self.wait)
+        app.router.add_post("/netsim/apply", self.apply)
+        app.router.add_get("/netsim/services", self.services)
+        app.router.add_get("/netsim/flows", self.flows)
+        app.router.add_get("/netsim/captures", self.capture)
+        app.router.add_delete(r"/netsim/captures/{id:\d+}", self.capture_stop)
+        return app
+
+    async def _status(self) -> dict[str, object]:
+        control = self._control
+        facts, stats = await control.link.facts()
+        running = control.running(facts)
+        return lab_status(control.name, control.store.view(), running, stats)
+
+    async def status(self, _: web.Request) -> web.Response:
+        """GET /netsim/status."""
+        return web.json_response(await self._status())
+
+    async def wait(self, request: web.Request) -> web.Response:
+        """GET /netsim/wait."""
+        try:
+            timeout = min(float(request.query.get("timeoutSeconds", "1")), WAIT_MAX_S)
+        except ValueError:
+            raise bad_request("timeoutSeconds is not a number") from None
+        end = asyncio.get_running_loop().time() + timeout
+        while True:
+            status = await self._status()
+            left = end - asyncio.get_running_loop().time()
+            if status["ready"] or left <= 0:
+                return web.json_response(status)
+            await self._control.progressed(left)
+
+    async def apply(self, request: web.Request) -> web.Response:
+        """POST /netsim/apply."""
+        body = decode_object(await request.read(), request.headers.get("Content-Type", ""))
+        objects = in_order(items(body, "objects"))
+        stored = self._control.store.view()
+        everything = [obj for kind in KINDS for obj in stored.list(kind.name)]
+        steps = plan(everything, objects, prune=flag(body, "prune"))
+        write_steps(
+            self._control.store, steps, self._control.admission, dry_run=flag(body, "dryRun")
+        )
+        return web.json_response(
+            {
+                "steps": [
+                    {
+                        "verb": step.verb,
+                        "kind": step.key.kind,
+                        "namespace": step.key.namespace,
+                        "name": step.key.name,
+                        "fields": step.fields,
+                    }
+                    for step in steps
+                ]
+            }
+        )
+
+    async def services(self, _: web.Request) -> web.Response:
+        """GET /netsim/services."""
+        rows = self._control.link.applied.services.values()
+        return web.json_response(
+            {
+                "revision": self._control.link.published,
+                "services": [
+                    {
+                        "name": row.name,
+                        "address": format_address(row.addr),
+                        "port": row.port,
+                        "protocol": PROTOCOL_NAMES.get(row.proto, str(row.proto)),
+                        "affinitySeconds": row.affinity_s,
+                        "endpoints": [f"{format_address(e.addr)}:{e.port}" for e in row.endpoints],
+                    }
+                    for row in rows
+                ],
+            }
+        )
+
+    async def flows(self, request: web.Request) -> web.Response:
+        """GET /netsim/flows."""
+        try:
+            found = await self._client().flows(request.query.get("node", ""))
+        except RefusedError as error:
+            raise bad_request(str(error)) from None
+        return web.json_response(flows_json(found))
+
+    async def capture(self, request: web.Request) -> web.StreamResponse:
+        """GET /netsim/captures: the data plane writes into a pipe, the client reads from it."""
+        client = self._client()
+        response = web.StreamResponse(headers={"Content-Type": "application/x-pcapng"})
+        reading, writing = os.pipe()
+        try:
+            snaplen = int(request.query.get("snaplen", "0"))
+            number = await client.capture_start(request.query.get("target", ""), writing, snaplen)
+        except (RefusedError, ValueError) as error:
+            os.close(reading)
+            raise bad_request(str(error)) from None
+        finally:
+            os.close(writing)
+        response.headers["Netsim-Capture"] = str(number)
+        try:
+            await response.prepare(request)
+            async for chunk in pipe_chunks(reading):
+                await response.write(chunk)
+        finally:
+            with contextlib.suppress(OSError, EOFError):
+                await asyncio.shield(client.capture_stop(number))
+        return response
+
+    async def capture_stop(self, request: web.Request) -> web.Response:
+        """DELETE /netsim/captures/ID: what was captured so far still reaches the reader."""
+        number = int(request.match_info["id"])
+        try:
+            stopped = await self._client().capture_stop(number)
+        except RefusedError as error:
+            raise bad_request(str(error)) from None
+        return web.json_response({"captured": stopped.captured, "missed": stopped.missed})
+
+    def _client(self) -> DataplaneClient:
+        client = self._control.link.client
+        if client is None:
+            raise unavailable("the data plane is not running")
+        return client

@@ -1,0 +1,156 @@
+"""What a lab says about itself: ready or not, and exactly what is missing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from netsim.api.fields import Json, items, mapping, number, text
+from netsim.api.meta import annotations_of, key_of, name_of, namespace_of
+from netsim.store.base import View
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the control process knows beside the store.
+
+    `settled`: no pass is due. `nodes_up`: nodes whose namespaces exist. `revisions`: per node, the
+    revision that its data plane runs. `published`: the revision of the last rows sent.
+    `dataplane`: facts of the data plane process, None while there is none.
+    """
+
+    settled: bool = False
+    nodes_up: frozenset[str] = frozenset()
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    published: int = 0
+    dataplane: Json | None = None
+    errors: tuple[str, ...] = ()
+
+
+def condition(obj: Json, kind: str) -> Json:
+    """The status condition of a type, empty when there is none."""
+    for entry in items(mapping(obj, "status"), "conditions"):
+        if text(entry, "type") == kind:
+            return entry
+    return {}
+
+
+def holds(obj: Json, kind: str) -> bool:
+    """Whether a condition is True."""
+    return text(condition(obj, kind), "status") == "True"
+
+
+def is_external(node: Json) -> bool:
+    """Whether a Node stands for a machine outside the lab."""
+    return annotations_of(node).get("netsim.dev/external") == "true"
+
+
+def _node_problem(node: Json, running: Running) -> str:
+    name = name_of(node)
+    if is_external(node):
+        return ""
+    if name not in running.nodes_up:
+        return "its namespaces do not exist yet"
+    if not holds(node, "Ready"):
+        return text(condition(node, "Ready"), "message") or "not ready"
+    if running.revisions.get(name, -1) < running.published:
+        return f"runs revision {running.revisions.get(name, 0)}, not {running.published}"
+    return ""
+
+
+def _container_problem(pod: Json) -> str:
+    """Why the first container that is not ready is not."""
+    for status in items(mapping(pod, "status"), "containerStatuses"):
+        if status.get("ready") is True:
+            continue
+        waiting = mapping(mapping(status, "state"), "waiting")
+        ended = mapping(mapping(status, "state"), "terminated")
+        name = text(status, "name")
+        if waiting:
+            reason = text(waiting, "reason") or "waiting"
+            detail = text(waiting, "message")
+            return f"container {name}: {reason}" + (f" ({detail})" if detail else "")
+        if ended:
+            return f"container {name} ended with exit code {number(ended, 'exitCode')}"
+        return f"container {name} runs but is not ready"
+    return ""
+
+
+def _pod_problem(pod: Json) -> str:
+    phase = text(mapping(pod, "status"), "phase") or "Pending"
+    if holds(pod, "Ready") or phase == "Succeeded" or "deletionTimestamp" in mapping(pod, "metadata"):
+        return ""
+    if not text(mapping(pod, "spec"), "nodeName"):
+        reason = text(condition(pod, "PodScheduled"), "message")
+        return f"not scheduled: {reason}" if reason else "not scheduled"
+    message = text(mapping(pod, "status"), "message") or text(condition(pod, "Ready"), "message")
+    return _container_problem(pod) or message or phase
+
+
+def _workload_problem(obj: Json) -> str:
+    asked = number(mapping(obj, "spec"), "replicas", 1)
+    ready = number(mapping(obj, "status"), "readyReplicas")
+    return "" if ready == asked else f"{ready} of {asked} replicas ready"
+
+
+def not_ready(view: View, running: Running) -> list[dict[str, str]]:
+    """Everything that keeps the lab from being ready: `{object, reason}` each."""
+    found: list[tuple[str, str]] = []
+    if running.dataplane is None:
+        found.append(("data plane", "not running"))
+    found += [("control", error) for error in running.errors]
+    found += [(str(key_of(n)), _node_problem(n, running)) for n in view.list("Node")]
+    found += [(str(key_of(p)), _pod_problem(p)) for p in view.list("Pod")]
+    for kind in ("ReplicaSet", "Deployment"):
+        found += [(str(key_of(o)), _workload_problem(o)) for o in view.list(kind)]
+    problems = [{"object": what, "reason": why} for what, why in found if why]
+    if not problems and not running.settled:
+        problems.append({"object": "control", "reason": "changes are being worked on"})
+    return problems
+
+
+def _node_row(node: Json, running: Running, pods: Sequence[Json], stats: Mapping[str, Json]) -> Json:
+    name = name_of(node)
+    return {
+        "name": name,
+        "ready": holds(node, "Ready"),
+        "external": is_external(node),
+        "address": next(
+            (
+                text(a, "address")
+                for a in items(mapping(node, "status"), "addresses")
+                if text(a, "type") == "InternalIP"
+            ),
+            "",
+        ),
+        "podCIDR": text(mapping(node, "spec"), "podCIDR"),
+        "pods": sum(text(mapping(p, "spec"), "nodeName") == name for p in pods),
+        "revision": running.revisions.get(name, 0),
+        "counters": stats.get(name, {}),
+    }
+
+
+def lab_status(
+    name: str, view: View, running: Running, stats: Mapping[str, Json]
+) -> dict[str, object]:
+    """The answer of `GET /netsim/status`; its shape is an interface (docs/commands.md).
+
+    `stats` has the data plane's counters per node, as `Engine.node_stats` names them.
+    """
+    pods = view.list("Pod")
+    problems = not_ready(view, running)
+    return {
+        "apiVersion": "netsim.dev/v1alpha1",
+        "kind": "LabStatus",
+        "name": name,
+        "ready": not problems,
+        "notReady": problems,
+        "revision": view.revision,
+        "published": running.published,
+        "nodes": [_node_row(n, running, pods, stats) for n in view.list("Node")],
+        "counts": {
+            kind: len(view.list(kind)) for kind in ("Node", "Pod", "Service", "EndpointSlice")
+        },
+        "dataPlane": running.dataplane,
+        "namespaces": sorted({namespace_of(p) for p in pods}),
+    }
