@@ -1,18 +1,18 @@
 """The binding: one class, one engine, conversions only.
 
-Rows and records become C's structures, and back, here and in convert.pxd; C validates them. C never
-calls Python, and calls that wait for workers run without the GIL. One thread at a time may use an
-Engine. Errors of C become exceptions in check(), which names the row.
+Rows and records become C's structures, and back, in convert.pxd; C validates them. C never calls
+Python, and calls that wait for workers run without the GIL. One thread at a time may use an Engine.
+Errors of C become exceptions in check(), which names the row.
 """
 
 import os
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from libc.errno cimport EEXIST, EINVAL, ENOENT, ENOMEM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from netsim.dataplane cimport convert, core
+from netsim.dataplane.convert cimport check
 
 from netsim.dataplane import records
 
@@ -51,20 +51,6 @@ def drop_reasons():
         for i in range(core.DROP_REASON_COUNT)
         if i != core.DROP_NONE
     ]
-
-
-cdef int64_t check(int64_t rc, object what) except -1:
-    """Pass on what is not an error; raise what is, naming the row."""
-    if rc >= 0:
-        return rc
-    text = os.strerror(-rc)
-    if rc == -EINVAL or rc == -EEXIST:
-        raise ValueError(f"{what}: {text}")
-    if rc == -ENOENT:
-        raise LookupError(f"{what}: {text}")
-    if rc == -ENOMEM:
-        raise MemoryError(f"{what}: {text}")
-    raise OSError(-rc, f"{what}: {text}")
 
 
 cdef class Engine:
@@ -354,6 +340,16 @@ cdef class Engine:
         check(
             core.engine_capture_start(self.open(), iface, fd, snaplen, &capture),
             f"capture of iface {iface}",
+        )
+        return capture
+
+    def capture_socket(self, int packet_fd, int fd, name, uint32_t snaplen=0):
+        """The same of a bound AF_PACKET socket, which is the engine's too; returns an id."""
+        raw = name.encode()
+        cdef uint32_t capture = 0
+        check(
+            core.engine_capture_socket(self.open(), packet_fd, fd, raw, snaplen, &capture),
+            f"capture of {name}",
         )
         return capture
 

@@ -10,13 +10,14 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from netsim.dataplane import messages as m
 from netsim.dataplane._core import Engine, drop_reasons
 from netsim.dataplane.applier import Applier
-from netsim.dataplane.attach import Descriptors, Fetch
+from netsim.dataplane.attach import Descriptors, Fetch, open_packet_socket
 from netsim.dataplane.decisions import EXTERNAL_NODE, Names, decision
 from netsim.dataplane.plan import plan
 from netsim.dataplane.rows import Changes, Tables
@@ -173,11 +174,11 @@ class DataPlane:
             raise ValueError("a capture needs a descriptor to write to")
         fd = session.fds.pop(0)
         try:
-            iface = self._iface(request.target)
-        except LookupError:
+            start = self._capture(request.target)
+        except BaseException:
             os.close(fd)
             raise
-        capture = self.applier.engine.capture_start(iface, fd, request.snaplen)
+        capture = start(fd, request.snaplen)
         session.captures.append(capture)
         return m.CaptureStarted(capture)
 
@@ -236,11 +237,16 @@ class DataPlane:
             ifaces |= {f"node/{node}/{name}": i for name, i in of_node.items()}
         return ifaces
 
-    def _iface(self, target: str) -> int:
-        ifaces = self._ifaces()
-        for name in (target, f"{target}/wire"):
-            if name in ifaces:
-                return ifaces[name]
+    def _capture(self, target: str) -> Callable[[int, int], int]:
+        """What starts a capture of a target; a node's wire over real links is its eth0."""
+        engine, ifaces = self.applier.engine, self._ifaces()
+        kind, _, name = target.partition("/")
+        if kind == "node" and name in self.applier.node_ids and not self.applier.on_fabric:
+            packets = open_packet_socket(self._fetch, name)
+            return lambda fd, snaplen: engine.capture_socket(packets, fd, "eth0", snaplen)
+        for iface in (target, f"{target}/wire"):
+            if iface in ifaces:
+                return partial(engine.capture_start, ifaces[iface])
         raise LookupError(f"{target} has no iface here")
 
     def _services(self) -> Mapping[int, str]:

@@ -90,6 +90,11 @@ class Applier:
         self._stale: set[str] = set()  # nodes whose own routes must be remade
         self._problems: list[str] = []
 
+    @property
+    def on_fabric(self) -> bool:
+        """Whether the wires between nodes are inside the engine."""
+        return self._lab is not None and self._lab.wire == "fabric"
+
     def tables(self) -> Tables:
         """What is in place; maps that go on changing, for who reads them at once."""
         return Tables(self._lab, self.nodes, self.pods, self.services, self._peers, self._paths)
@@ -173,7 +178,7 @@ class Applier:
 
     def _add_node(self, row: NodeRow) -> None:
         node = self.engine.node_add(row)
-        wire = self._lab.wire if self._lab else "fabric"
+        wire = self._lab.wire if self._lab else "udp"
         try:
             ifaces = attach_node(self.engine, self._fetch, node, row, wire)
         except BaseException:

@@ -7,6 +7,7 @@ not used is closed here, what is used is the engine's.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 
 from netsim.dataplane._core import Engine
@@ -15,6 +16,7 @@ from netsim.dataplane.rows import NodeRow, PodRow
 Fetch = Callable[[str], Mapping[str, int]]
 
 OVERHEAD_BYTES = {"vxlan": 50, "udp": 28, "host-gw": 0}
+ETH_P_ALL = 3
 TUNNEL_NAME = {"vxlan": "flannel.{vni}", "udp": "flannel0"}
 
 
@@ -82,3 +84,14 @@ def attach_node(engine: Engine, fetch: Fetch, node: int, row: NodeRow, wire: str
         elif row.backend != "host-gw":
             ifaces["wire"] = engine.iface_udp(node, "eth0", fds.take_numbered("udp"), mtu=mtu)
     return ifaces
+
+
+def open_packet_socket(fetch: Fetch, node: str) -> int:
+    """A socket that sees what crosses a node's eth0, for captures. OSError: not permitted."""
+    from netsim.linux.ns import in_namespace  # only when somebody captures a node
+
+    key = f"node/{node}"
+    with Descriptors(key, fetch(key)) as fds, in_namespace({"net": fds["net"]}):
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        sock.bind(("eth0", ETH_P_ALL))
+        return sock.detach()

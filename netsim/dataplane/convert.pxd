@@ -5,10 +5,25 @@ TypeError; who calls says which row. from_*() take the module records, whose cla
 """
 
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.errno cimport EEXIST, EINVAL, ENOENT, ENOMEM
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy, memset, strerror
 
 from netsim.dataplane cimport core
+
+
+cdef inline int64_t check(int64_t rc, object what) except -1:
+    """Pass on what is not an error; raise what is, naming the row."""
+    if rc >= 0:
+        return rc
+    text = strerror(<int>-rc).decode()
+    if rc == -EINVAL or rc == -EEXIST:
+        raise ValueError(f"{what}: {text}")
+    if rc == -ENOENT:
+        raise LookupError(f"{what}: {text}")
+    if rc == -ENOMEM:
+        raise MemoryError(f"{what}: {text}")
+    raise OSError(-rc, f"{what}: {text}")
 
 
 cdef inline core.addr to_addr(object value) except *:

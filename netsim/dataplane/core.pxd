@@ -216,6 +216,8 @@ cdef extern from "netsim.h" nogil:
     int engine_trace(engine *e, uint32_t node, const trace_filter *filter)
     int64_t engine_trace_drain(engine *e, trace_record *out, size_t max, uint64_t *missed)
     int engine_capture_start(engine *e, uint32_t iface, int fd, uint32_t snaplen, uint32_t *id)
+    int engine_capture_socket(engine *e, int packet_fd, int fd, const char *ifname,
+                              uint32_t snaplen, uint32_t *id)
     int engine_capture_stop(engine *e, uint32_t id, uint64_t *captured, uint64_t *missed)
     int engine_inject(engine *e, uint32_t iface, const void *data, size_t len, const inject *how)
     int64_t engine_extract(engine *e, uint32_t iface, void *data, size_t room, inject *how)

@@ -1,0 +1,229 @@
+"""Mirror of the headers of csrc's tables, and conversions: for _tables.pyx, so for tests, only."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+
+cdef extern from "stdbool.h" nogil:
+    ctypedef unsigned char boolean "bool"
+
+cdef extern from "base.h" nogil:
+    uint16_t to_be16(uint16_t v)
+    uint32_t to_be32(uint32_t v)
+    uint16_t from_be16(uint16_t v)
+    uint32_t from_be32(uint32_t v)
+    struct addr:
+        uint64_t w[2]
+    addr addr_from_v4(uint32_t v4)
+    uint32_t addr_to_v4(addr a)
+    bint addr_is_v4(addr a)
+    struct flow_key:
+        addr src
+        addr dst
+        uint16_t sport
+        uint16_t dport
+        uint8_t proto
+    uint32_t flow_key_hash(const flow_key *k, uint64_t seed)
+
+cdef extern from "checksum.h" nogil:
+    uint64_t checksum_partial(const void *data, size_t len, uint64_t sum)
+    uint64_t checksum_partial_copy(void *dst, const void *src, size_t len, uint64_t sum)
+    uint16_t checksum_finish(uint64_t sum)
+    uint16_t checksum_update16(uint16_t check, uint16_t was, uint16_t to)
+    uint16_t checksum_update32(uint16_t check, uint32_t was, uint32_t to)
+    uint32_t c_crc32c "crc32c"(const void *data, size_t len, uint32_t crc)
+
+cdef extern from "service_table.h" nogil:
+    struct retired:
+        pass
+    void retired_free(retired *r)
+    struct service_key:
+        addr addr
+        uint16_t port
+        uint8_t proto
+    struct endpoint:
+        addr addr
+        uint16_t port
+        uint32_t slot
+        uint32_t generation
+    struct service:
+        uint32_t id
+        uint32_t affinity_s
+        uint64_t revision
+        uint32_t count
+        endpoint endpoints[1]
+    struct endpoint_spec:
+        addr addr
+        uint16_t port
+    struct service_spec:
+        service_key key
+        uint32_t id
+        uint32_t affinity_s
+        uint64_t revision
+        uint32_t count
+        const endpoint_spec *endpoints
+    struct service_table:
+        pass
+    int service_table_new(service_table **out, uint64_t seed)
+    void service_table_free(service_table *t)
+    int service_table_set(service_table *t, const service_spec *spec, retired **r)
+    int service_table_remove(service_table *t, const service_key *key, retired **r)
+    const service *service_table_find(const service_table *t, addr a, uint16_t port, uint8_t proto)
+    const endpoint *service_pick(const service *s, uint32_t random)
+    const endpoint *service_endpoint_find(const service *s, addr a, uint16_t port)
+    bint service_table_slot_alive(const service_table *t, uint32_t slot, uint32_t generation)
+    size_t service_table_count(const service_table *t)
+    size_t service_table_bytes(const service_table *t)
+
+cdef extern from "route_table.h" nogil:
+    enum:
+        ROUTE_KIND_COUNT
+    struct route_row:
+        addr prefix
+        uint8_t len
+        uint8_t kind
+        uint32_t index
+    struct route_table:
+        pass
+    int route_table_new(route_table **out, const route_row *rows, size_t count)
+    void route_table_free(route_table *t)
+    const route_row *route_table_find(const route_table *t, addr dst)
+    size_t route_table_count(const route_table *t)
+    struct peer_row:
+        addr address
+        uint8_t mac[6]
+        uint16_t port
+        uint32_t node
+    struct peer_table:
+        pass
+    int peer_table_new(peer_table **out, const peer_row *rows, size_t count)
+    void peer_table_free(peer_table *t)
+    const peer_row *peer_table_row(const peer_table *t, uint32_t index)
+    const peer_row *peer_table_find(const peer_table *t, addr address)
+
+cdef extern from "affinity_table.h" nogil:
+    struct affinity:
+        addr endpoint
+        uint64_t renewed_ns
+        uint16_t port
+    struct affinity_table:
+        pass
+    int affinity_table_new(affinity_table **out, size_t max, uint64_t seed)
+    void affinity_table_free(affinity_table *t)
+    const affinity *affinity_find(const affinity_table *t, uint32_t service, addr client,
+                                  uint64_t now_ns, uint32_t timeout_s)
+    bint affinity_set(affinity_table *t, uint32_t service, addr client, addr endpoint,
+                      uint16_t port, uint64_t now_ns)
+    size_t affinity_table_count(const affinity_table *t)
+
+cdef extern from "fragment_table.h" nogil:
+    struct fragment_key:
+        addr src
+        addr dst
+        uint16_t id
+        uint8_t proto
+    struct fragment_table:
+        pass
+    int fragment_table_new(fragment_table **out, size_t max, uint64_t seed)
+    void fragment_table_free(fragment_table *t)
+    int fragment_remember(fragment_table *t, const fragment_key *k, uint16_t sport,
+                          uint16_t dport, uint64_t now_ns)
+    bint fragment_find(const fragment_table *t, const fragment_key *k, uint64_t now_ns,
+                       uint16_t *sport, uint16_t *dport)
+
+cdef extern from "flow_arena.h" nogil:
+    struct flow_arena:
+        pass
+    int flow_arena_open(flow_arena **out, int fd, size_t max_bytes)
+    void flow_arena_close(flow_arena *a)
+    void *flow_arena_chunk_new(flow_arena *a, uint64_t owner)
+    void *flow_arena_chunk_next(flow_arena *a, uint64_t owner, const void *after)
+    void flow_arena_release(flow_arena *a, uint64_t owner)
+
+cdef extern from "flow_table.h" nogil:
+    enum flow_state:
+        FLOW_STATE_COUNT
+    enum:
+        FLOW_SEEN_REPLY
+        FLOW_ASSURED
+    struct flow:
+        flow_key original
+        flow_key reply
+        uint64_t expires_ns
+        uint32_t service
+        uint32_t endpoint_slot
+        uint8_t state
+        uint8_t flags
+    struct flow_table:
+        pass
+    int flow_table_new(flow_table **out, flow_arena *a, uint64_t owner, size_t max, uint64_t seed)
+    void flow_table_free(flow_table *t)
+    size_t flow_table_adopt(flow_table *t, uint64_t now_ns)
+    flow *flow_table_find(flow_table *t, const flow_key *key, uint32_t hash, uint64_t now_ns,
+                          boolean *reply)
+    void flow_table_prefetch_index(const flow_table *t, uint32_t hash)
+    void flow_table_prefetch_flow(const flow_table *t, uint32_t hash)
+    int flow_table_insert(flow_table *t, const flow_key *original, const flow_key *reply,
+                          flow_state state, uint64_t now_ns, flow **out)
+    void flow_table_remove(flow_table *t, flow *f)
+    size_t flow_table_expire(flow_table *t, uint64_t now_ns, size_t budget)
+    void flow_table_walk(flow_table *t, uint64_t now_ns,
+                         boolean (*visit)(flow *, void *) noexcept nogil, void *context)
+    size_t flow_table_count(const flow_table *t)
+    size_t flow_table_bytes(const flow_table *t)
+    bint flow_first_state(uint8_t proto, uint8_t tcp_flags, flow_state *state)
+    bint flow_advance(flow *f, bint reply, uint8_t tcp_flags, uint64_t now_ns)
+    bint flow_reopens(const flow *f, bint reply, uint8_t tcp_flags)
+    uint32_t flow_timeout_s(uint8_t proto, flow_state state, uint8_t flags)
+    const char *flow_state_name(uint8_t proto, flow_state state)
+
+
+cdef inline addr to_addr(object value) except *:
+    cdef addr a
+    if 0 <= value <= 0xffffffff:
+        return addr_from_v4(to_be32(value))
+    wide = value.to_bytes(16, "big")
+    memcpy(&a, <const char *>wide, sizeof(a))
+    return a
+
+
+cdef inline object from_addr(addr a):
+    if addr_is_v4(a):
+        return from_be32(addr_to_v4(a))
+    return int.from_bytes((<const char *>&a)[:sizeof(a)], "big")
+
+
+cdef inline flow_key to_key(object key) except *:
+    cdef flow_key k
+    memset(&k, 0, sizeof(k))
+    src, dst, sport, dport, k.proto = key
+    k.src = to_addr(src)
+    k.dst = to_addr(dst)
+    k.sport = to_be16(sport)
+    k.dport = to_be16(dport)
+    return k
+
+
+cdef inline object from_key(const flow_key *k):
+    return (from_addr(k.src), from_addr(k.dst), from_be16(k.sport), from_be16(k.dport), k.proto)
+
+
+cdef inline service_key to_service(object key) except *:
+    cdef service_key k
+    memset(&k, 0, sizeof(k))
+    address, port, k.proto = key
+    k.addr = to_addr(address)
+    k.port = to_be16(port)
+    return k
+
+
+cdef inline flow_key numbered(uint32_t n, bint reply) noexcept nogil:
+    """A flow made of a number: both keys can be told from either."""
+    cdef flow_key k
+    memset(&k, 0, sizeof(k))
+    k.src = addr_from_v4(n * <uint32_t>2654435761 if not reply else ~n)
+    k.dst = addr_from_v4(n if not reply else n * <uint32_t>2246822519)
+    k.sport = <uint16_t>n
+    k.dport = <uint16_t>(n >> 16)
+    k.proto = 17
+    return k

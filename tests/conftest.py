@@ -1,0 +1,54 @@
+"""What every test has: hypothesis profiles, the `linux` marker, and no engine left behind.
+
+NETSIM_HYPOTHESIS=default|ci|fuzz says how hard properties are tried.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SLOW = [HealthCheck.too_slow]  # this machine is shared; examples count, not seconds
+settings.register_profile("default", deadline=None, suppress_health_check=SLOW)
+settings.register_profile("ci", deadline=None, suppress_health_check=SLOW, max_examples=500)
+settings.register_profile("fuzz", deadline=None, suppress_health_check=SLOW, max_examples=20_000)
+settings.load_profile(os.environ.get("NETSIM_HYPOTHESIS", "default"))
+
+
+def linux_lacks() -> str | None:
+    """Why tests that need the kernel's help can not run here; None if they can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        return f"/dev/net/tun: {error.strerror}"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("linux")]
+    reason = linux_lacks() if marked else None
+    if reason is not None:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def live_engines() -> int:
+    core = sys.modules.get("netsim.dataplane._core")
+    return core.live_engines() if core else 0
+
+
+@pytest.fixture(autouse=True)
+def no_engine_left() -> Iterator[None]:
+    """A test closes the engines that it makes, or drops the last reference to them."""
+    before = live_engines()
+    yield
+    if live_engines() > before:
+        gc.collect()
+        assert live_engines() <= before, "the test left an engine behind"
