@@ -94,9 +94,12 @@ cdef inline core.iface_config to_iface(uint32_t node, uint8_t role, str name, ob
     memset(&c, 0, sizeof(c))
     c.node = node
     c.role = role
-    c.mtu = mtu
-    c.addr = to_addr_or_any(addr)
     to_name(c.name, sizeof(c.name), name)
+    try:
+        c.mtu = mtu
+        c.addr = to_addr_or_any(addr)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(f"iface {name}: {error}") from error
     return c
 
 
