@@ -38,7 +38,8 @@ def open_tun(name: str) -> int:
         flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR
         fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HDR_BYTES))
-        _set_offloads(fd)
+        if not takes_uso(fd):
+            fcntl.ioctl(fd, TUNSETOFFLOAD, OFFLOADS)
         fcntl.ioctl(fd, TUNSETPERSIST, 1)
     except OSError as error:
         os.close(fd)
@@ -46,10 +47,12 @@ def open_tun(name: str) -> int:
     return fd
 
 
-def _set_offloads(fd: int) -> None:
+def takes_uso(fd: int) -> bool:
+    """Turn all offloads on, if the device takes UDP super-packets too; whether it does."""
     try:
         fcntl.ioctl(fd, TUNSETOFFLOAD, OFFLOADS | USO)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        fcntl.ioctl(fd, TUNSETOFFLOAD, OFFLOADS)
+        return False
+    return True
