@@ -92,12 +92,21 @@ void worker_unready(struct worker *w, const struct iface *gone)
 	w->ready = kept;
 }
 
+/* A call ends a cycle after the present batch: what is left is found again in the next. */
+static bool is_called(const struct worker *w)
+{
+	return atomic_load_explicit(&w->call, memory_order_relaxed) != NULL;
+}
+
 static void receive_ready(struct worker *w)
 {
 	struct iface *i;
 
-	for (unsigned n = 0; n < READY_ROUNDS && (i = ready_pop(&w->ready)) != NULL; n++)
+	for (unsigned n = 0; n < READY_ROUNDS && (i = ready_pop(&w->ready)) != NULL; n++) {
 		worker_receive(w, i);
+		if (is_called(w))
+			break;
+	}
 }
 
 /* Ages flows. A wake-up costs more than the look, so an idle worker looks longer and less often. */
@@ -149,7 +158,7 @@ static void cycle(struct worker *w)
 	tables_enter(e->tables, w->index);
 	atomic_store_explicit(&w->revision, atomic_load(&e->tables->revision),
 			      memory_order_release);
-	for (unsigned k = 0; k < n; k++)
+	for (unsigned k = 0; k < n && (k == 0 || !is_called(w)); k++)
 		worker_receive(w, ready[k]);
 	fabric_collect(e->fabric, w->index, w->pool);
 	receive_ready(w);

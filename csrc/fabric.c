@@ -19,7 +19,7 @@ enum {
 	PAGE_ENTRIES = 1024,
 	PAGES = 1024,
 	RING_BYTES = 4 << 20,
-	COLLECT_MAX = 256, /* packets per ring and call: no worker may starve the others */
+	COLLECT_MAX = 64, /* packets per ring and call: they come out of the worker's pool */
 };
 
 struct place {

@@ -113,7 +113,9 @@ static bool held_refill(struct iface_udp *u, struct packet_pool *pool)
 	return u->held_count > 0;
 }
 
-/* The next packet out of what is held, which is not empty; NULL when the pool is. */
+/* The next packet out of what is held, which is not empty. NULL when the pool is empty: the datagram
+ * is given up, for packets that hold datagrams may be the ones that are missing.
+ */
 static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
 {
 	struct held *h = &u->held[u->held_first];
@@ -125,8 +127,11 @@ static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
 		u->held_first++;
 	} else {
 		p = packet_take(pool);
-		if (!p)
+		if (!p) {
+			node_count_drop(u->base.node, DROP_POOL_EMPTY);
+			held_drop_first(u, pool);
 			return NULL;
+		}
 		h->used += (uint32_t)gso_join(p, h->packet->data + h->used, left, u->tunnel,
 					      h->segment);
 	}

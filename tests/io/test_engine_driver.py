@@ -1,0 +1,27 @@
+"""The engine's workers under churn, watched by the thread and the address sanitizer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
+def test_churn_under_traffic_is_clean(build_driver: Callable[[str], Path], sanitizer: str):
+    """Exit status 0: answers came, each from the service asked; no reports; no unknown drops."""
+    try:
+        driver = build_driver(sanitizer)
+    except RuntimeError as error:
+        if "cannot find" in str(error):
+            pytest.skip(f"the compiler has no runtime for -fsanitize={sanitizer}")
+        raise
+    env = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1"}
+    done = subprocess.run(
+        [str(driver), "400"], capture_output=True, text=True, check=False, timeout=100, env=env
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "wrong 0" in done.stdout
