@@ -56,9 +56,8 @@ def steps(applied: Tables, changes: Changes) -> Steps:
         add_nodes = {**{n: row for n, row in nodes.items() if n not in gone}, **add_nodes}
     gone = (gone | add_nodes.keys()) & nodes.keys()
     homeless = {p.name: p for p in pods.values() if p.node in gone} if gone else {}
-    add_pods = {n: p for n, p in homeless.items() if p.node in add_nodes}
-    for name in changes.remove_pods:
-        add_pods.pop(name, None)
+    leave = set(changes.remove_pods)
+    add_pods = {name: row for name, row in homeless.items() if name not in leave}
     add_pods |= {row.name: row for row in changes.pods if pods.get(row.name) != row}
     undo = dict.fromkeys((*changes.remove_pods, *homeless, *add_pods))
     return Steps(

@@ -17,11 +17,17 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from netsim.dataplane import messages as m
 from netsim.dataplane.answers import DataPlane, Session
+from netsim.dataplane.attach import Fetch
+from netsim.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from netsim.lab.init_client import InitClient
 
 log = logging.getLogger("netsim.dataplane")
 
@@ -43,7 +49,9 @@ class Connection:
     def serve(self) -> bool:
         """Read what there is and answer what is whole; False when the client is gone."""
         try:
-            data, fds, _, _ = socket.recv_fds(self.sock, CHUNK_BYTES, FDS_MAX)
+            data, fds, _, _ = socket.recv_fds(
+                self.sock, CHUNK_BYTES, FDS_MAX, socket.MSG_CMSG_CLOEXEC
+            )
             self._session.fds += fds
             self._received += data
             while (body := m.take(self._received)) is not None:
@@ -90,12 +98,16 @@ def serve(listener: socket.socket, dataplane: DataPlane) -> None:
                     key.data.close()
 
 
-def fetch_from_init(key: str) -> Mapping[str, int]:
-    """Descriptors that init keeps under a key, by name; the caller's to close."""
-    from netsim.lab.init_client import InitClient  # init's socket is there only in a lab
+def fetch_from(client: InitClient) -> Fetch:
+    """Descriptors that init keeps, by key; LookupError where it keeps none."""
 
-    with InitClient(Path(os.environ["NETSIM_STATE"]) / "init.sock") as client:
-        return client.get(key)
+    def fetch(key: str) -> Mapping[str, int]:
+        try:
+            return client.get(key)
+        except NotFoundError as error:
+            raise LookupError(str(error)) from error
+
+    return fetch
 
 
 def raise_file_limit() -> None:
@@ -107,16 +119,19 @@ def raise_file_limit() -> None:
 
 def main() -> int:
     """Run until SIGTERM."""
+    from netsim.lab.init_client import InitClient  # here, for tests that have no init
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     raise_file_limit()
-    dataplane = DataPlane(fetch_from_init)
-    path = Path(os.environ["NETSIM_STATE"]) / "dataplane.sock"
-    try:
-        with listen(path) as listener:
-            serve(listener, dataplane)
-    finally:
-        dataplane.close()
+    state = Path(os.environ["NETSIM_STATE"])
+    with InitClient(state / "init.sock") as client:
+        dataplane = DataPlane(fetch_from(client))
+        try:
+            with listen(state / "dataplane.sock") as listener:
+                serve(listener, dataplane)
+        finally:
+            dataplane.close()
     return 0
 
 
