@@ -59,8 +59,12 @@ def int_or_text(obj: Json, key: str, default: int | str) -> int | str:
 
 
 def strings(obj: Json, key: str) -> Mapping[str, str]:
-    """The map of strings at `key`, such as labels."""
+    """The map of strings at `key`, such as labels; null is the empty string, as in the API."""
     value = obj.get(key)
     if not isinstance(value, dict):
         return EMPTY_STRINGS
-    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)}
+    found: dict[str, str] = {}
+    for k, v in value.items():
+        if isinstance(v, str) or v is None:
+            found[k] = v or ""
+    return found

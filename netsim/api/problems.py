@@ -62,6 +62,10 @@ class Problem:
         at = (*prefix, *self.at) if self.at else ()
         return dataclasses.replace(self, where=(*prefix, *self.where), at=at)
 
+    def placed_at(self, at: Path) -> Problem:
+        """The same problem, shown at another place of the text than the field that it names."""
+        return dataclasses.replace(self, at=at)
+
     def __str__(self) -> str:
         """`file:line:col: error: path: message (hint)`, without what is not known."""
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p)

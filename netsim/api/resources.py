@@ -33,6 +33,7 @@ from netsim.api.services import (
 from netsim.api.workloads import (
     BACKEND_DATA_ANNOTATION,
     EXTERNAL_ANNOTATION,
+    NODE_IP_ANNOTATION,
     Deployment,
     Namespace,
     Node,
@@ -42,6 +43,7 @@ from netsim.api.workloads import (
 __all__ = [
     "BACKEND_DATA_ANNOTATION",
     "EXTERNAL_ANNOTATION",
+    "NODE_IP_ANNOTATION",
     "POD_IP_ANNOTATION",
     "SERVICE_NAME_LABEL",
     "BackendSpec",

@@ -14,6 +14,12 @@ from netsim.api.selectors import LabelSelector
 EXTERNAL_ANNOTATION = "netsim.dev/external"
 """`"true"` on a Node that another program runs: a peer, without a sandbox here."""
 
+NODE_IP_ANNOTATION = "netsim.dev/node-ip"
+"""Asks for this underlay address instead of one that is allocated."""
+
+GENERATED_ANNOTATION = "netsim.dev/generated"
+"""On nodes that a lab made because `generate` says so, or because there was none."""
+
 BACKEND_DATA_ANNOTATION = "flannel.alpha.coreos.com/backend-data"
 """flannel's JSON about a node, such as {"VNI":1,"VtepMAC":"4e:38:ae:b0:85:95"}."""
 
@@ -38,8 +44,7 @@ class Node(Resource):
     def parse(cls, obj: Json) -> Node:
         """From a Node object."""
         spec, status, meta = mapping(obj, "spec"), mapping(obj, "status"), Metadata.parse(obj)
-        addresses = items(status, "addresses")
-        ip = next((text(a, "address") for a in addresses if a.get("type") == "InternalIP"), "")
+        ip = _internal_ip(status)
         return cls(
             meta=meta,
             pod_cidr=_cidr_or_none(text(spec, "podCIDR")),
@@ -55,6 +60,13 @@ class Node(Resource):
     def ready(self) -> bool:
         """Whether condition Ready is True."""
         return any(c.type == "Ready" and c.status == "True" for c in self.conditions)
+
+
+def _internal_ip(status: Json) -> str:
+    """The first InternalIP that is IPv4."""
+    inner = (a for a in items(status, "addresses") if a.get("type") == "InternalIP")
+    found = (text(a, "address") for a in inner)
+    return next((ip for ip in found if address_or_none(ip) is not None), "")
 
 
 def _cidr_or_none(value: str) -> Cidr | None:

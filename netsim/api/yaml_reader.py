@@ -21,6 +21,7 @@ from netsim.api.problems import Path, Problem
 from netsim.api.scalars import resolve_plain, resolve_tagged
 
 DEPTH_MAX = 64
+PATH_SHOWN = 12
 ALIASED_MAX = 100_000
 """How many values aliases may stand for in one document: enough for people, too few for a bomb."""
 
@@ -117,9 +118,10 @@ def read(text: str, file: str) -> tuple[list[Document], list[Problem]]:
     problems: list[Problem] = []
     for part in _split(text, file):
         reader = _Reader(part)
-        for index, (value, _) in enumerate(reader.documents()):
-            if value is not None:
-                documents.append(Document(value, Source(part, index)))
+        values = [value for value, _ in reader.documents()]
+        if not reader.failed:
+            found = [(index, value) for index, value in enumerate(values) if value is not None]
+            documents += [Document(value, Source(part, index)) for index, value in found]
         problems += reader.problems
     return documents, problems
 
@@ -149,13 +151,14 @@ class _Reader:
     def __init__(self, text: Text) -> None:
         self.text = text
         self.problems: list[Problem] = []
+        self.failed = False
         self.path: list[str | int] = []
         self.anchors: dict[str, tuple[object, Mark, int]] = {}
         self.size = 0
         self.aliased = 0
 
     def documents(self) -> Iterator[tuple[object, Mark]]:
-        """Value and marks of every document, up to the first syntax error."""
+        """Value and marks of every document; stops at a syntax error and sets `failed`."""
         try:
             for event in self._events():
                 if isinstance(event, yaml.NodeEvent):
@@ -163,8 +166,10 @@ class _Reader:
                 elif isinstance(event, yaml.DocumentStartEvent):
                     self.anchors, self.aliased = {}, 0
         except _BadDocumentError as bad:
+            self.failed = True
             self._report(bad.message, *self._position(bad.event))
         except yaml.YAMLError as error:
+            self.failed = True
             message, line, column, hint = _explain(error, self.text.text)
             self._report(message, self.text.first_line + line, column + 1, hint)
 
@@ -278,7 +283,7 @@ class _Reader:
             Problem(
                 "error",
                 message,
-                tuple(self.path),
+                tuple(self.path[:PATH_SHOWN]),
                 hint,
                 reason="Malformed",
                 file=self.text.file,
@@ -294,38 +299,51 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int, int, str]:
         before = text[: error.position]
         message = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
         return message, before.count("\n"), len(before) - before.rfind("\n") - 1, ""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    raw = str(getattr(error, "problem", None) or error)
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return str(error), 0, 0, ""
+    raw, mark = error.problem or str(error), error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     if "cannot start any token" in raw and _character(text, line, column) == "\t":
         return "a tab cannot indent YAML", line, column, "use spaces"
-    for part, message, hint in _EXPLANATIONS:
-        if part in raw:
-            return message, line, column, hint
+    for known in _EXPLANATIONS:
+        if known.raw in raw:
+            if known.outer and error.context_mark:
+                line, column = error.context_mark.line, error.context_mark.column
+            return known.message, line, column, known.hint
     return raw, line, column, ""
 
 
+class _Explanation(NamedTuple):
+    """What libyaml's `raw` text means; `outer`: the place is where the unfinished thing began."""
+
+    raw: str
+    message: str
+    hint: str = ""
+    outer: bool = False
+
+
 _EXPLANATIONS = (
-    (
+    _Explanation(
         "mapping values are not allowed",
         "a ':' where no key can be",
         "check the indentation; a value that holds ': ' needs quotes",
     ),
-    (
+    _Explanation(
         "did not find expected key",
         "wrong indentation, or something that is not 'key: value'",
         "keys of one object start in one column",
     ),
-    (
-        "could not find expected ':'",
-        "a key without ':' above this place",
-        "keys and values are written 'key: value'",
-    ),
-    (
+    _Explanation("could not find expected ':'", "a key without ':'", "write 'key: value'", True),
+    _Explanation(
         "did not find expected '-' indicator",
         "wrong indentation, or a list item without '-'",
         "items of one list start in one column",
     ),
+    _Explanation("did not find expected ',' or ']'", "a '[' that is not closed", "", True),
+    _Explanation("did not find expected ',' or '}'", "a '{' that is not closed", "", True),
+    _Explanation("found unexpected end of stream", "a quote that is not closed", "", True),
+    _Explanation("did not find expected node content", "a value is missing"),
+    _Explanation("did not find expected <document start>", "text after the end of the document"),
 )
 
 

@@ -1,0 +1,93 @@
+"""What a Lab object may say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from netsim.api import rules
+from netsim.api.addresses import Cidr
+from netsim.api.fields import Json, mapping, text
+from netsim.api.lab_spec import (
+    BACKENDS,
+    DEFAULT_NODE_CIDR,
+    DEFAULT_POD_CIDR,
+    DEFAULT_SERVICE_CIDR,
+    PROXY_MODES,
+    WIRES,
+)
+from netsim.api.problems import Path, Problem, forbidden, invalid, not_supported, required
+
+VNI_MAX = 2**24 - 1
+MTU_MIN = 576
+MTU_MAX = 65_535
+WORKERS_MAX = 64
+FLOWS_MIN = 1024
+FLOWS_MAX = 2**24
+NODES_MAX = 4096
+FUTURE_PROXY_MODES = ("ipvs", "nftables", "userspace")
+SPEC: Path = ("spec",)
+
+_RANGES = {
+    "podCIDR": (DEFAULT_POD_CIDR, 28),
+    "serviceCIDR": (DEFAULT_SERVICE_CIDR, 30),
+    "nodeCIDR": (DEFAULT_NODE_CIDR, 29),
+}
+
+
+def check_lab(obj: Json) -> Iterator[Problem]:
+    """A Lab."""
+    spec = mapping(obj, "spec")
+    for name, (_, longest) in _RANGES.items():
+        if spec.get(name) is not None:
+            yield from rules.cidr((*SPEC, name), text(spec, name), longest)
+    yield from _check_overlaps(spec)
+    yield from rules.at_least(SPEC, spec, "seed")
+    yield from rules.in_range(SPEC, spec, "mtu", MTU_MIN, MTU_MAX)
+    yield from rules.in_range(SPEC, spec, "workers", 0, WORKERS_MAX)
+    yield from rules.in_range(SPEC, spec, "flowsMax", FLOWS_MIN, FLOWS_MAX)
+    generate = mapping(spec, "generate")
+    yield from rules.in_range((*SPEC, "generate"), generate, "nodes", 0, NODES_MAX)
+    yield from rules.one_of((*SPEC, "wire"), text(spec, "wire"), WIRES)
+    mode, where = text(spec, "proxyMode"), (*SPEC, "proxyMode")
+    if mode in FUTURE_PROXY_MODES:
+        yield forbidden(where, f"{mode} is not supported yet", "proxyMode: iptables")
+    else:
+        yield from rules.one_of(where, mode, PROXY_MODES)
+    yield from _check_backend(spec)
+
+
+def _check_overlaps(spec: Json) -> Iterator[Problem]:
+    """Ranges of one lab must not share addresses; the one that was written is at fault."""
+    ranges: dict[str, Cidr] = {}
+    for name, (default, _) in _RANGES.items():
+        try:
+            ranges[name] = Cidr.parse(text(spec, name) or default)
+        except ValueError:
+            continue
+    for first, second in combinations(ranges, 2):
+        if ranges[first].overlaps(ranges[second]):
+            wrong, other = (second, first) if second in spec else (first, second)
+            note = "" if other in spec else " (the default)"
+            detail = f"overlaps {other} {ranges[other]}{note}"
+            hint = "pod, service and node addresses need ranges of their own"
+            yield invalid((*SPEC, wrong), str(ranges[wrong]), detail, hint)
+
+
+def _check_backend(spec: Json) -> Iterator[Problem]:
+    value, where = spec.get("backend"), (*SPEC, "backend")
+    if isinstance(value, str):
+        yield from rules.one_of(where, value, BACKENDS)
+        if not value:
+            yield not_supported(where, value, BACKENDS)
+        return
+    options = mapping(spec, "backend")
+    chosen = [name for name in BACKENDS if name in options]
+    if isinstance(value, dict) and not chosen:
+        yield required(where, f"one of {', '.join(BACKENDS)}")
+    for name in chosen[1:]:
+        yield forbidden((*where, name), "only one backend joins the nodes")
+    for name in chosen:
+        settings = mapping(options, name)
+        yield from rules.in_range((*where, name), settings, "vni", 1, VNI_MAX)
+        yield from rules.in_range((*where, name), settings, "port", 1, 65535)
