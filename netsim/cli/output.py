@@ -100,3 +100,8 @@ def dump_yaml(value: object) -> None:
 def dump(value: Mapping[str, object], how: str) -> None:
     """Print an object or list as `json` or `yaml`."""
     (dump_json if how == "json" else dump_yaml)(value)
+
+
+def note(text: str) -> None:
+    """A remark that is no result, on stderr."""
+    print(text, file=sys.stderr)

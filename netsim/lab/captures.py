@@ -9,15 +9,8 @@ from typing import BinaryIO, Self
 from urllib.parse import urlencode
 
 from netsim.api.fields import number
+from netsim.lab.targets import qualified
 from netsim.server.client import ApiClient
-
-
-def qualified(target: str, namespace: str = "default") -> str:
-    """A capture target as the data plane names it: `pod/NS/NAME` or `node/NAME`."""
-    if target.startswith("node/"):
-        return target
-    name = target.removeprefix("pod/")
-    return f"pod/{name}" if "/" in name else f"pod/{namespace}/{name}"
 
 
 class Capture:

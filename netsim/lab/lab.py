@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,10 +20,10 @@ from netsim.api.fields import Json, items, mapping, text
 from netsim.errors import NotFoundError, UsageError, WaitTimeoutError
 from netsim.lab import launch, topology
 from netsim.lab.captures import Capture
-from netsim.lab.enter import entry_argv
+from netsim.lab.targets import entry_argv
+from netsim.lab.topology import Source
 from netsim.server.client import ApiClient
 
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Iterable[Json]
 READY_TIMEOUT_S = 60.0
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from netsim.lab.lab import Lab, Source
+    from netsim.lab.lab import Lab
+    from netsim.lab.topology import Source
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,7 +31,7 @@ def netsim_lab(request: pytest.FixtureRequest) -> Iterator[Callable[[Source], La
     from netsim.lab.lab import Lab
     from netsim.linux import features
 
-    missing = [f for f in features.probe() if f.required and not f.ok]
+    missing = features.missing()
     if missing:
         pytest.skip("; ".join(f"{f.name}: {f.detail}" for f in missing))
     labs: list[Lab] = []

@@ -1,0 +1,67 @@
+"""status: whether a lab is ready, what is not, and the data plane's counters."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from netsim.api.fields import Json, items, mapping, number, text
+from netsim.cli import output
+from netsim.cli.common import client_of
+from netsim.cli.completion import labs
+
+
+def _drops(counters: Json) -> dict[str, int]:
+    drops = mapping(counters, "drops")
+    return {reason: count for reason in drops if (count := number(drops, reason))}
+
+
+def _print(status: Json) -> None:
+    ready = status.get("ready") is True
+    state = output.style("ready", "green") if ready else output.style("not ready", "yellow")
+    print(f"lab {text(status, 'name')}: {state}")
+    for problem in items(status, "notReady"):
+        print(f"  {text(problem, 'object')}: {text(problem, 'reason')}")
+    facts = mapping(status, "dataPlane")
+    if facts:
+        print(
+            f"data plane: pid {facts['pid']}, {facts['workers']} worker(s), {facts['io']}, "
+            f"revision {status['published']}, {facts['services']} service ports"
+        )
+    print()
+    rows = []
+    for node in items(status, "nodes"):
+        counters = mapping(node, "counters")
+        drops = ", ".join(f"{k} {v}" for k, v in sorted(_drops(counters).items()))
+        rows.append(
+            [
+                text(node, "name"),
+                "external" if node.get("external") else "Ready" if node.get("ready") else "NotReady",
+                text(node, "address"),
+                text(node, "podCIDR"),
+                number(node, "pods"),
+                number(node, "revision"),
+                number(counters, "packets"),
+                drops or "-",
+            ]
+        )
+    header = ["NODE", "STATUS", "ADDRESS", "POD CIDR", "PODS", "REVISION", "PACKETS", "DROPS"]
+    output.print_table(header, rows)
+
+
+@click.command(
+    epilog="Exit code 0 when the lab is ready, 1 when it is not.\n\n"
+    "Examples:\n\n\b\n  sudo netsim status\n  sudo netsim status demo -o json\n"
+    "  sudo netsim status -o json | jq '.nodes[].counters.drops'"
+)
+@click.argument("lab", required=False, shell_complete=labs)
+@click.option("-o", "--output", "how", type=click.Choice(["json", "yaml"]), help="Format.")
+def status_command(lab: str | None, how: str | None) -> None:
+    """Show whether LAB is ready, what is not, and every node's counters and drops."""
+    status = client_of(lab).call("GET", "/netsim/status")
+    if how:
+        output.dump(status, how)
+    else:
+        _print(status)
+    sys.exit(0 if status.get("ready") is True else 1)
