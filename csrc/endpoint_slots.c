@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* endpoint_slots.c - numbered places for endpoints; free ones are used again, last given first. */
-#define _GNU_SOURCE
 #include "endpoint_slots.h"
 
 #include <errno.h>

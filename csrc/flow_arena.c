@@ -8,7 +8,6 @@
  * once its magic is written; a process killed in between leaves a chunk without magic, which the
  * next open makes free again.
  */
-#define _GNU_SOURCE
 #include "flow_arena.h"
 
 #include <errno.h>

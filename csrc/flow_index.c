@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* flow_index.c - adding, removing and splitting; theory in flow_index.h. */
-#define _GNU_SOURCE
 #include "flow_index.h"
 
 #include <errno.h>

@@ -1,0 +1,154 @@
+"""The service table against a dictionary, over random changes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from netsim.dataplane._tables import ServiceTable
+
+Endpoint = tuple[int, int]
+Key = tuple[int, int, int]
+
+KEYS = st.tuples(st.integers(0x0A600000, 0x0A600017), st.sampled_from([53, 80]), st.just(17))
+ENDPOINTS = st.lists(
+    st.tuples(st.integers(0x0AF40001, 0x0AF4000C), st.sampled_from([80, 8080])),
+    unique=True,
+    max_size=9,
+)
+
+
+class ServiceTwin(RuleBasedStateMachine):
+    """`slots` remembers what a flow would: every (slot, generation) ever handed out, by place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = ServiceTable(random.Random(1).getrandbits(64))
+        self.naive: dict[Key, tuple[int, int, int, tuple[Endpoint, ...]]] = {}
+        self.slots: dict[tuple[Key, Endpoint], tuple[int, int]] = {}
+        self.dead: set[tuple[int, int]] = set()
+
+    def take_slots(self, key: Key, endpoints: tuple[Endpoint, ...]) -> None:
+        """What stays keeps its slot and generation; what leaves is dead for ever."""
+        for place in [p for p in self.slots if p[0] == key and p[1] not in endpoints]:
+            self.dead.add(self.slots.pop(place))
+        found = self.table.find(key)
+        for address, port, slot, generation in found[3] if found else []:
+            now = (slot, generation)
+            assert self.slots.setdefault((key, (address, port)), now) == now
+
+    @rule(
+        key=KEYS,
+        endpoints=ENDPOINTS,
+        id=st.integers(0, 9),
+        affinity_s=st.sampled_from([0, 10800]),
+        revision=st.integers(0, 2**63),
+    )
+    def set(
+        self, key: Key, endpoints: list[Endpoint], id: int, affinity_s: int, revision: int
+    ) -> None:
+        self.table.set(key, id, endpoints, affinity_s, revision)
+        self.naive[key] = (id, affinity_s, revision, tuple(endpoints))
+        self.take_slots(key, tuple(endpoints))
+
+    @rule(key=KEYS)
+    def remove(self, key: Key) -> None:
+        if key in self.naive:
+            self.table.remove(key)
+            del self.naive[key]
+        else:
+            with pytest.raises(FileNotFoundError):
+                self.table.remove(key)
+        self.take_slots(key, ())
+
+    @rule(key=KEYS, endpoints=ENDPOINTS.filter(bool), wrong=st.integers(0, 2))
+    def refuse(self, key: Key, endpoints: list[Endpoint], wrong: int) -> None:
+        bad = [*endpoints, (endpoints[0][0], 0) if wrong else endpoints[0]]
+        with pytest.raises(OSError, match="Invalid"):
+            self.table.set(key if wrong < 2 else (key[0], 0, key[2]), 1, bad)
+
+    @rule()
+    def reap(self) -> None:
+        self.table.reap()
+
+    @rule(key=KEYS)
+    def find(self, key: Key) -> None:
+        found = self.table.find(key)
+        if found is None:
+            assert key not in self.naive
+            return
+        *row, endpoints = found
+        assert (*row, tuple(e[:2] for e in endpoints)) == self.naive[key]
+        for i, (address, port, _, _) in enumerate(endpoints):
+            assert self.table.endpoint(key, address, port) == i
+        assert self.table.endpoint(key, 1, 1) is None
+
+    @invariant()
+    def slots_are_alive_while_their_endpoint_stays(self) -> None:
+        assert len(self.table) == len(self.naive)
+        assert len(set(self.slots.values())) == len(self.slots)
+        assert all(self.table.alive(*s) for s in self.slots.values())
+        assert not any(self.table.alive(*s) for s in self.dead)
+
+
+TestServiceTwin = ServiceTwin.TestCase
+TestServiceTwin.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+def test_thousands_of_services_come_and_go() -> None:
+    table, rng = ServiceTable(7), random.Random(7)
+    naive: dict[Key, list[Endpoint]] = {}
+    for step in range(20_000):
+        key = (0x0A600000 + rng.randrange(3000), 80, 6)
+        if rng.random() < 0.6 or key not in naive:
+            naive[key] = [(rng.randrange(1, 1 << 20) * 8 + i, 80) for i in range(step % 5)]
+            table.set(key, step, naive[key])
+        else:
+            table.remove(key)
+            del naive[key]
+    assert len(table) == len(naive)
+    for n in range(3000):
+        found = table.find((0x0A600000 + n, 80, 6))
+        assert (found and [e[:2] for e in found[3]]) == naive.get((0x0A600000 + n, 80, 6))
+    assert table.find((0x0A600000, 81, 6)) is None
+
+
+def test_slots_are_used_again_in_a_new_generation() -> None:
+    table = ServiceTable(1)
+    seen = set()
+    for _ in range(100):
+        table.set((1, 80, 6), 1, [(5, 80)])
+        found = table.find((1, 80, 6))
+        assert found is not None
+        seen.add(found[3][0][2:])
+        table.remove((1, 80, 6))
+        table.reap()
+    assert len(seen) == 100
+    assert len({slot for slot, _ in seen}) == 1
+    assert table.bytes() < 10_000
+
+
+@pytest.mark.parametrize("slot", [2**24, 2**32 - 1])
+def test_a_slot_that_can_not_be_is_not_alive(slot: int) -> None:
+    assert not ServiceTable(1).alive(slot, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 10, 100])
+def test_each_endpoint_is_chosen_equally_often(count: int) -> None:
+    table, rng, draws = ServiceTable(1), random.Random(1), 20_000
+    table.set((1, 80, 6), 1, [(i + 1, 80) for i in range(count)])
+    chosen = Counter(table.pick((1, 80, 6), [rng.getrandbits(32) for _ in range(draws)]))
+    assert set(chosen) <= set(range(count))
+    mean, deviation = draws / count, (draws / count * (1 - 1 / count)) ** 0.5
+    assert all(abs(chosen[i] - mean) <= 4 * deviation for i in range(count))
+
+
+def test_the_extremes_of_the_random_number_pick_the_first_and_the_last() -> None:
+    table = ServiceTable(1)
+    table.set((1, 80, 6), 1, [(i + 1, 80) for i in range(3)])
+    assert table.pick((1, 80, 6), [0, 2**32 - 1]) == [0, 2]
