@@ -49,8 +49,7 @@ uint32_t endpoint_slot_take(struct endpoint_slots *s, uint32_t *generation)
 {
 	uint32_t slot = s->free_count ? s->free[--s->free_count] : s->used++;
 
-	*generation =
-	    atomic_fetch_add_explicit(&s->generations[slot], 1, memory_order_release) + 1;
+	*generation = atomic_fetch_add_explicit(&s->generations[slot], 1, memory_order_release) + 1;
 	return slot;
 }
 

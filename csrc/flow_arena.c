@@ -32,8 +32,8 @@ static_assert(offsetof(struct chunk, memory) == FLOW_CHUNK_HEADER, "as the heade
 
 struct flow_arena {
 	struct chunk *chunks;
-	size_t max;		/* chunks */
-	_Atomic size_t used;	/* chunks that lie inside the file */
+	size_t max;              /* chunks */
+	_Atomic size_t used;     /* chunks that lie inside the file */
 	_Atomic size_t released; /* about how many of them are free */
 	int fd;
 };
@@ -180,7 +180,9 @@ void *flow_arena_chunk_next(struct flow_arena *a, uint64_t owner, const void *af
 	size_t i = 0;
 
 	if (after)
-		i = (size_t)((const uint8_t *)after - (const uint8_t *)a->chunks) / FLOW_CHUNK_BYTES + 1;
+		i = (size_t)((const uint8_t *)after - (const uint8_t *)a->chunks) /
+			FLOW_CHUNK_BYTES +
+		    1;
 	for (; i < atomic_load(&a->used); i++) {
 		struct chunk *c = &a->chunks[i];
 
@@ -202,7 +204,8 @@ static void chunk_clear(struct flow_arena *a, struct chunk *c)
 	if (a->fd < 0)
 		err = madvise(start + PAGE, len, MADV_DONTNEED);
 	else
-		err = fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, (off_t)len);
+		err = fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+				(off_t)len);
 	if (err)
 		memset(start + PAGE, 0, len);
 }

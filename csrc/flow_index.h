@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* flow_index.h - from the hash of a key to the names of what may have it. Part of flow_table.
  *
- * Rank 1. Holds pairs of a hash (of which it keeps 8 bits) and a name of 24 bits, several with equal
- * hashes too; what the names mean is the caller's business. Private memory, rebuilt when lost.
+ * Rank 1. Holds pairs of a hash (of which it keeps 8 bits) and a name of 24 bits, several with
+ * equal hashes too; what the names mean is the caller's business. Private memory, rebuilt when
+ * lost.
  *
  * Theory: linear hashing (Litwin 1980) over buckets of one cache line. Growing doubles the number
  * of buckets, but one bucket at a time: bucket b is split into b and b + size, in the same array,
@@ -35,8 +36,8 @@ static_assert(sizeof(struct bucket) == CACHE_LINE, "one look at memory");
 struct flow_index {
 	struct bucket *buckets;
 	struct bucket *overflow; /* [0] is not used */
-	uint32_t mask;		 /* size - 1; size is a power of two */
-	uint32_t split;		 /* buckets below have been split: they use the doubled size */
+	uint32_t mask;           /* size - 1; size is a power of two */
+	uint32_t split;          /* buckets below have been split: they use the doubled size */
 	uint32_t size_max;
 	uint32_t overflow_used;
 	uint32_t overflow_free; /* chained through overflow */

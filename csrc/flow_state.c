@@ -43,6 +43,7 @@ static const uint8_t tcp_kinds[TCP_KIND_FLAGS + 1] = {
 
 enum { TCP_STATES = FLOW_STATE_COUNT - FLOW_SYN_SENT };
 
+/* clang-format off */
 static const uint8_t tcp_next[2][KIND_COUNT][TCP_STATES] = {
     {
 	/*		    SS    SR    ES    FW    CW    LA    TW    CL    S2 */
@@ -75,6 +76,7 @@ static const uint32_t tcp_timeouts_s[FLOW_STATE_COUNT] = {
     [FLOW_CLOSE] = 10,
     [FLOW_SYN_SENT2] = 120,
 };
+/* clang-format on */
 
 enum { TCP_UNANSWERED_S = 300 /* picked up in mid-connection, no answer seen yet */ };
 

@@ -32,7 +32,7 @@ struct flow_table {
 	struct flow **chunks;
 	uint32_t chunk_count;
 	uint32_t records; /* that have ever been taken, from the start of the first chunk */
-	uint32_t free;	  /* number of a free record, plus one; 0: none */
+	uint32_t free;    /* number of a free record, plus one; 0: none */
 	uint32_t count;
 	uint32_t max;
 	uint32_t cursor; /* of flow_table_expire() */

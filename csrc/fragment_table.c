@@ -134,8 +134,8 @@ static uint32_t entry_take(struct fragment_table *t, const struct fragment_key *
 	return i;
 }
 
-int fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport, be16 dport,
-		      uint64_t now_ns)
+int fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport,
+		      be16 dport, uint64_t now_ns)
 {
 	uint32_t i;
 

@@ -13,7 +13,7 @@
 
 struct retired {
 	struct retired *next;
-	uint64_t generation;		    /* in which it went; tables.c's own */
+	uint64_t generation;                /* in which it went; tables.c's own */
 	void (*release)(struct retired *r); /* NULL: free() of the header frees it all */
 };
 

@@ -43,7 +43,7 @@ struct service_table {
 
 	/* the writer's own */
 	size_t count;
-	size_t used; /* places that are not NULL: services and tombstones */
+	size_t used;       /* places that are not NULL: services and tombstones */
 	uint32_t *scratch; /* positions of a spec's endpoints by hash */
 	size_t scratch_room;
 	size_t bytes;
@@ -165,8 +165,7 @@ size_t service_table_count(const struct service_table *t)
 
 size_t service_table_bytes(const struct service_table *t)
 {
-	return t->bytes + endpoint_slots_bytes(&t->slots) +
-	       t->scratch_room * sizeof(t->scratch[0]);
+	return t->bytes + endpoint_slots_bytes(&t->slots) + t->scratch_room * sizeof(t->scratch[0]);
 }
 
 /* Where a key is, or NULL. */
@@ -211,7 +210,8 @@ static int index_reserve(struct service_table *t, struct retired **retired)
 	if (!x)
 		return -ENOMEM;
 	for (uint64_t i = 0; i <= old->mask; i++) {
-		const struct service *s = atomic_load_explicit(&old->places[i], memory_order_relaxed);
+		const struct service *s =
+		    atomic_load_explicit(&old->places[i], memory_order_relaxed);
 
 		if (s && s != &tombstone)
 			atomic_store_explicit(place_free(x, key_hash(&s->key, t->seed)), s,

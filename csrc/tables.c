@@ -120,7 +120,8 @@ void tables_set_routes(struct tables *t, struct route_table *routes)
 
 void tables_set_peers(struct tables *t, struct peer_table *peers)
 {
-	const struct peer_table *old = atomic_exchange_explicit(&t->peers, peers, memory_order_acq_rel);
+	const struct peer_table *old =
+	    atomic_exchange_explicit(&t->peers, peers, memory_order_acq_rel);
 
 	tables_retire(t, (void *)(uintptr_t)old, peers_free);
 }

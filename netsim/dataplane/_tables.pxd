@@ -217,6 +217,67 @@ cdef inline service_key to_service(object key) except *:
     return k
 
 
+cdef inline object from_service(const service *s):
+    if s is NULL:
+        return None
+    return s.id, s.affinity_s, s.revision, [
+        (from_addr(s.endpoints[i].addr), from_be16(s.endpoints[i].port), s.endpoints[i].slot,
+         s.endpoints[i].generation)
+        for i in range(s.count)
+    ]
+
+
+cdef inline object from_peer(const peer_row *r):
+    return None if r is NULL else (from_addr(r.address), from_be16(r.port), r.node)
+
+
+cdef inline fragment_key to_fragment(object key) except *:
+    cdef fragment_key k
+    memset(&k, 0, sizeof(k))
+    src, dst, ident, k.proto = key
+    k.src = to_addr(src)
+    k.dst = to_addr(dst)
+    k.id = to_be16(ident)
+    return k
+
+
+cdef inline object describe(const flow *f):
+    state = flow_state_name(f.original.proto, <flow_state>f.state).decode()
+    return (from_key(&f.original), from_key(&f.reply), state,
+            (f.flags & FLOW_SEEN_REPLY) != 0, (f.flags & FLOW_ASSURED) != 0, f.expires_ns)
+
+
+cdef inline boolean visit_describe(flow *f, void *context) noexcept with gil:
+    (<list>context).append(describe(f))
+    return 1
+
+
+cdef inline endpoint_spec to_endpoint(object row) except *:
+    cdef endpoint_spec e
+    address, port = row
+    e.addr = to_addr(address)
+    e.port = to_be16(port)
+    return e
+
+
+cdef inline route_row to_route(object row) except *:
+    cdef route_row r
+    memset(&r, 0, sizeof(r))
+    prefix, length, r.kind, r.index = row
+    r.prefix = to_addr(prefix)
+    r.len = length + 96 if prefix <= 0xffffffff else length
+    return r
+
+
+cdef inline peer_row to_peer(object row) except *:
+    cdef peer_row p
+    memset(&p, 0, sizeof(p))
+    address, port, p.node = row
+    p.address = to_addr(address)
+    p.port = to_be16(port)
+    return p
+
+
 cdef inline flow_key numbered(uint32_t n, bint reply) noexcept nogil:
     """A flow made of a number: both keys can be told from either."""
     cdef flow_key k

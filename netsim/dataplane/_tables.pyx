@@ -30,8 +30,8 @@ def checksum(bytes data, *pieces):
 def checksum_copy(bytes data, size_t offset):
     """What then lies at `offset` of a zeroed buffer and one byte beyond, and the field."""
     out = bytearray(offset + len(data) + 1)
-    cdef uint64_t total = checksum_partial_copy(
-        <char *>out + offset, <const char *>data, len(data), 0)
+    cdef char *to = <char *>out + offset
+    cdef uint64_t total = checksum_partial_copy(to, <const char *>data, len(data), 0)
     return bytes(out[offset:]), from_be16(checksum_finish(total))
 
 
@@ -53,17 +53,12 @@ def crc32c(bytes data, uint32_t crc=0):
 def first_state(uint8_t proto, uint8_t tcp_flags):
     """Name of a first packet's state, None where it can not begin a connection."""
     cdef flow_state state
-    return state_name(state) if flow_first_state(proto, tcp_flags, &state) else None
-
-
-def state_name(int state):
-    """Name of a state's number."""
-    return flow_state_name(6, <flow_state>state).decode()
+    return states()[state] if flow_first_state(proto, tcp_flags, &state) else None
 
 
 def states():
     """Every state's name, by number."""
-    return [state_name(i) for i in range(FLOW_STATE_COUNT)]
+    return [flow_state_name(6, <flow_state>i).decode() for i in range(FLOW_STATE_COUNT)]
 
 
 cdef flow_state to_state(str name) except *:
@@ -92,13 +87,12 @@ cdef class ServiceTable:
     def set(self, key, uint32_t id, endpoints, uint32_t affinity_s=0, uint64_t revision=0):
         """Add or replace; endpoints are (address, port)."""
         cdef service_spec spec
-        cdef endpoint_spec *rows = <endpoint_spec *>malloc(
-            (len(endpoints) + 1) * sizeof(endpoint_spec))
+        cdef size_t room = (len(endpoints) + 1) * sizeof(endpoint_spec)
+        cdef endpoint_spec *rows = <endpoint_spec *>malloc(room)
         memset(&spec, 0, sizeof(spec))
         try:
-            for i, (address, port) in enumerate(endpoints):
-                rows[i].addr = to_addr(address)
-                rows[i].port = to_be16(port)
+            for i, row in enumerate(endpoints):
+                rows[i] = to_endpoint(row)
             spec.key = to_service(key)
             spec.id = id
             spec.affinity_s = affinity_s
@@ -125,14 +119,7 @@ cdef class ServiceTable:
 
     def find(self, key):
         """(id, affinity_s, revision, [(address, port, slot, generation)]) or None."""
-        cdef const service *s = self._find(key)
-        if s is NULL:
-            return None
-        return s.id, s.affinity_s, s.revision, [
-            (from_addr(s.endpoints[i].addr), from_be16(s.endpoints[i].port),
-             s.endpoints[i].slot, s.endpoints[i].generation)
-            for i in range(s.count)
-        ]
+        return from_service(self._find(key))
 
     def pick(self, key, randoms):
         """Positions of the endpoints chosen by each 32-bit number."""
@@ -165,12 +152,8 @@ cdef class RouteTable:
     def __cinit__(self, rows):
         cdef route_row *c = <route_row *>malloc((len(rows) + 1) * sizeof(route_row))
         try:
-            for i, (prefix, length, kind, index) in enumerate(rows):
-                memset(&c[i], 0, sizeof(c[i]))
-                c[i].prefix = to_addr(prefix)
-                c[i].len = length + 96 if prefix <= 0xffffffff else length
-                c[i].kind = kind
-                c[i].index = index
+            for i, row in enumerate(rows):
+                c[i] = to_route(row)
             check(route_table_new(&self.table, c, len(rows)))
         finally:
             free(c)
@@ -179,7 +162,7 @@ cdef class RouteTable:
         route_table_free(self.table)
 
     def find(self, dst):
-        """(kind, index) or None."""
+        """(kind, index), or None."""
         cdef const route_row *r = route_table_find(self.table, to_addr(dst))
         return None if r is NULL else (r.kind, r.index)
 
@@ -195,11 +178,8 @@ cdef class PeerTable:
     def __cinit__(self, rows):
         cdef peer_row *c = <peer_row *>malloc((len(rows) + 1) * sizeof(peer_row))
         try:
-            for i, (address, port, node) in enumerate(rows):
-                memset(&c[i], 0, sizeof(c[i]))
-                c[i].address = to_addr(address)
-                c[i].port = to_be16(port)
-                c[i].node = node
+            for i, row in enumerate(rows):
+                c[i] = to_peer(row)
             check(peer_table_new(&self.table, c, len(rows)))
         finally:
             free(c)
@@ -207,16 +187,13 @@ cdef class PeerTable:
     def __dealloc__(self):
         peer_table_free(self.table)
 
-    cdef _row(self, const peer_row *r):
-        return None if r is NULL else (from_addr(r.address), from_be16(r.port), r.node)
-
     def row(self, uint32_t index):
         """The row at a position."""
-        return self._row(peer_table_row(self.table, index))
+        return from_peer(peer_table_row(self.table, index))
 
     def find(self, address):
         """The row of an address."""
-        return self._row(peer_table_find(self.table, to_addr(address)))
+        return from_peer(peer_table_find(self.table, to_addr(address)))
 
 
 cdef class AffinityTable:
@@ -232,8 +209,8 @@ cdef class AffinityTable:
 
     def find(self, uint32_t service, client, uint64_t now_ns, uint32_t timeout_s):
         """(address, port) of the client's endpoint or None."""
-        cdef const affinity *a = affinity_find(
-            self.table, service, to_addr(client), now_ns, timeout_s)
+        cdef addr c = to_addr(client)
+        cdef const affinity *a = affinity_find(self.table, service, c, now_ns, timeout_s)
         return None if a is NULL else (from_addr(a.endpoint), from_be16(a.port))
 
     def set(self, uint32_t service, client, address, uint16_t port, uint64_t now_ns):
@@ -256,23 +233,14 @@ cdef class FragmentTable:
     def __dealloc__(self):
         fragment_table_free(self.table)
 
-    cdef fragment_key _key(self, key) except *:
-        cdef fragment_key k
-        memset(&k, 0, sizeof(k))
-        src, dst, ident, k.proto = key
-        k.src = to_addr(src)
-        k.dst = to_addr(dst)
-        k.id = to_be16(ident)
-        return k
-
     def remember(self, key, uint16_t sport, uint16_t dport, uint64_t now_ns):
         """First fragment seen."""
-        cdef fragment_key k = self._key(key)
+        cdef fragment_key k = to_fragment(key)
         check(fragment_remember(self.table, &k, to_be16(sport), to_be16(dport), now_ns))
 
     def find(self, key, uint64_t now_ns):
         """(sport, dport) or None."""
-        cdef fragment_key k = self._key(key)
+        cdef fragment_key k = to_fragment(key)
         cdef uint16_t sport, dport
         if not fragment_find(self.table, &k, now_ns, &sport, &dport):
             return None
@@ -311,16 +279,6 @@ cdef class Arena:
     def release(self, uint64_t owner):
         """Take an owner's chunks."""
         flow_arena_release(self.arena, owner)
-
-
-cdef object describe(const flow *f):
-    return (from_key(&f.original), from_key(&f.reply), state_name(f.state),
-            (f.flags & FLOW_SEEN_REPLY) != 0, (f.flags & FLOW_ASSURED) != 0, f.expires_ns)
-
-
-cdef boolean visit_describe(flow *f, void *context) noexcept with gil:
-    (<list>context).append(describe(f))
-    return 1
 
 
 cdef class FlowTable:
@@ -381,7 +339,7 @@ cdef class FlowTable:
             raise KeyError(key)
         if flow_reopens(f, reply, tcp_flags):
             return "reopens"
-        return state_name(f.state) if flow_advance(f, reply, tcp_flags, now_ns) else "invalid"
+        return states()[f.state] if flow_advance(f, reply, tcp_flags, now_ns) else "invalid"
 
     def expire(self, uint64_t now_ns, size_t budget):
         """Number of flows forgotten."""

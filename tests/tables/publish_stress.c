@@ -81,7 +81,8 @@ static void look(uint64_t *random)
 	uint32_t n = (uint32_t)(random_next(random) % SERVICES);
 	struct service_key k = key_of(n);
 	const struct service *s = service_table_find(tables->services, k.addr, k.port, k.proto);
-	const struct route_table *routes = atomic_load_explicit(&tables->routes, memory_order_acquire);
+	const struct route_table *routes =
+	    atomic_load_explicit(&tables->routes, memory_order_acquire);
 	const struct peer_table *peers = atomic_load_explicit(&tables->peers, memory_order_acquire);
 
 	if (random_next(random) % 64 == 0)
