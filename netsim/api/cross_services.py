@@ -115,9 +115,7 @@ def _nothing(service: Service, index: PodIndex) -> tuple[str, str]:
 def _answers(spec: PodSpec, port: int, protocol: str) -> bool:
     """Whether a pod may listen on the port: who runs a program of its own may always."""
     return any(
-        container.command
-        or container.args
-        or any(p.port == port and p.protocol == protocol for p in container.ports)
+        container.command or any(p.port == port and p.protocol == protocol for p in container.ports)
         for container in spec.containers
     )
 

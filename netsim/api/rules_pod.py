@@ -91,6 +91,9 @@ def check_pod_spec(spec: Json, where: Path) -> Iterator[Problem]:
 
 def _check_container(container: Json, where: Path) -> Iterator[Problem]:
     names: set[str] = set()
+    if container.get("args") and not container.get("command"):
+        message = "ignored: without a command the built-in answerer runs, not the image's program"
+        yield warning((*where, "args"), message, "put the program into command")
     for index, declared in enumerate(items(container, "ports")):
         at = (*where, "ports", index)
         yield from _check_port(declared, at)
