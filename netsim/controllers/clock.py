@@ -10,6 +10,6 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
-def timestamp(at_s: float) -> str:
+def rfc3339(at_s: float) -> str:
     """The second that `at_s` falls into."""
     return datetime.fromtimestamp(int(at_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

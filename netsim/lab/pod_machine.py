@@ -12,8 +12,8 @@ time, any number of times. Time is an argument, in seconds since 1970; revisions
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from signal import SIGKILL, SIGTERM
 from typing import NamedTuple
 
 from netsim.api.pods import Container, Pod
@@ -81,10 +81,11 @@ class PodRun:
 
     `attached`: the revision from which on the sandbox has a row; `detached`: from which on it has
     none, 0 while it has. `stopping`: the revision at which the deletion was seen, and when.
+    `place` is init's key of the sandbox: the node's for a pod on its node's network.
     """
 
     uid: str
-    node: str = ""
+    place: str = ""
     sandbox: Sandbox = Sandbox.ABSENT
     attached: int = 0
     detached: int = 0
@@ -177,33 +178,27 @@ def next_backoff_s(state: ContainerRun) -> float:
 
 def _stop(run: PodRun, now_s: float, published: int) -> Decision:
     """Graceful deletion: nobody is sent here any more, then the programs end, then the rest."""
-    busy = _busy(run)
-    if not busy:
+    if not any(state.busy for state in run.containers.values()):
         return _release(run, now_s, published, [Action(Do.REMOVE)])
-    if not run.kill_s:
-        latest = run.stopping_s + PUBLISH_WAIT_S
-        if published < run.stopping and now_s < latest:
-            return Decision([], latest)
-        return Decision(_signals(Do.TERMINATE, busy, run), now_s + run.grace_s)
-    if now_s < run.kill_s:
-        return Decision([], run.kill_s)
-    return Decision(_signals(Do.KILL, busy, run))
+    latest = run.stopping_s + PUBLISH_WAIT_S
+    if published < run.stopping and now_s < latest:
+        return Decision([], latest)
+    if run.kill_s and now_s >= run.kill_s:
+        return Decision(_signals(Do.KILL, run, SIGKILL))
+    return Decision(_signals(Do.TERMINATE, run, SIGTERM), run.kill_s or now_s + run.grace_s)
 
 
 def _abandon(run: PodRun, now_s: float, published: int) -> Decision:
     """The object is gone: nothing is owed to anybody."""
-    busy = _busy(run)
-    if busy:
-        return Decision(_signals(Do.KILL, busy, run))
+    if any(state.busy for state in run.containers.values()):
+        return Decision(_signals(Do.KILL, run, SIGKILL))
     return _release(run, now_s, published, [Action(Do.REMOVE)])
 
 
-def _busy(run: PodRun) -> list[str]:
-    return [name for name, state in run.containers.items() if state.busy]
-
-
-def _signals(do: Do, names: Iterable[str], run: PodRun) -> list[Action]:
-    return [Action(do, name) for name in names if run.containers[name].pid]
+def _signals(do: Do, run: PodRun, signum: int) -> list[Action]:
+    """The containers with a process that was not sent this signal, or a stronger one, yet."""
+    weaker = (0,) if signum == SIGTERM else (0, SIGTERM)
+    return [Action(do, n) for n, s in run.containers.items() if s.pid and s.signalled in weaker]
 
 
 def _release(run: PodRun, now_s: float, published: int, then: list[Action]) -> Decision:

@@ -1,14 +1,22 @@
-"""A pod's status from what runs: phase, conditions, containerStatuses, as kubelet writes them. Pure."""
+"""A pod's status from what runs: phase, conditions, containers, as kubelet writes them. Pure."""
 
 from __future__ import annotations
 
-from netsim.api.fields import Json, items, mapping
+from netsim.api.fields import Json, items, mapping, number, text
 from netsim.api.meta import metadata
 from netsim.api.pods import Container, Pod
-from netsim.controllers.clock import rfc3339
+from netsim.controllers.clock import rfc3339, seconds
 from netsim.controllers.objects import status, with_condition, with_status
 from netsim.controllers.routes import SANDBOX_READY
-from netsim.lab.pod_machine import ContainerRun, Exit, PodRun, Sandbox, restarts
+from netsim.lab.pod_machine import (
+    BACKOFF_FIRST_S,
+    BACKOFF_MAX_S,
+    ContainerRun,
+    Exit,
+    PodRun,
+    Sandbox,
+    restarts,
+)
 
 CREATING = "ContainerCreating"
 BACKING_OFF = "CrashLoopBackOff"
@@ -29,10 +37,13 @@ def phase(pod: Pod, run: PodRun) -> str:
 def with_run(stored: Json, pod: Pod, run: PodRun, now_s: float) -> Json:
     """The stored pod with the status that `run` gives it; the same object if nothing differs."""
     now = rfc3339(now_s)
-    over = pod.phase in ("Succeeded", "Failed")
+    if pod.phase in ("Succeeded", "Failed"):
+        kept = items(status(stored), "conditions")
+        made = with_status(stored, conditions=with_condition(kept, SANDBOX_READY, _there(run), now))
+        return stored if made == stored else made
     made = with_status(
         stored,
-        phase=pod.phase if over else phase(pod, run),
+        phase=phase(pod, run),
         conditions=_conditions(stored, pod, run, now),
         containerStatuses=[_container(c, pod, run, now_s) for c in pod.spec.containers],
         **({} if "startTime" in status(stored) else {"startTime": now}),
@@ -47,9 +58,7 @@ def with_run(stored: Json, pod: Pod, run: PodRun, now_s: float) -> Json:
 def _conditions(stored: Json, pod: Pod, run: PodRun, now: str) -> list[Json]:
     """The five conditions; PodScheduled is the scheduler's."""
     unready = [
-        c.name
-        for c in pod.spec.containers
-        if not run.containers.get(c.name, NEVER_RAN).ready
+        c.name for c in pod.spec.containers if not run.containers.get(c.name, NEVER_RAN).ready
     ]
     words: dict[str, str] = {}
     if unready:
@@ -60,13 +69,14 @@ def _conditions(stored: Json, pod: Pod, run: PodRun, now: str) -> list[Json]:
     if phase(pod, run) == "Succeeded":
         words = {"reason": "PodCompleted"}
     ready = "False" if unready else "True"
-    there = run.sandbox is Sandbox.PRESENT and not run.detached
-    made = with_condition(
-        items(status(stored), "conditions"), SANDBOX_READY, str(there), now
-    )
+    made = with_condition(items(status(stored), "conditions"), SANDBOX_READY, _there(run), now)
     made = with_condition(made, "Initialized", "True", now)
     made = with_condition(made, "Ready", ready, now, **words)
     return with_condition(made, "ContainersReady", ready, now, **words)
+
+
+def _there(run: PodRun) -> str:
+    return str(run.sandbox is Sandbox.PRESENT and not run.detached)
 
 
 def _container(container: Container, pod: Pod, run: PodRun, now_s: float) -> dict[str, object]:
@@ -116,13 +126,33 @@ def _terminated(ended: Exit) -> dict[str, object]:
 
 
 def recalled(stored: Json, name: str) -> ContainerRun:
-    """What a pod's status tells of a container of an earlier life of this process."""
-    state = ContainerRun()
-    for entry in items(status(stored), "containerStatuses"):
-        if entry.get("name") == name:
-            count = entry.get("restartCount")
-            state.restarts = count if isinstance(count, int) else 0
-            state.ready = entry.get("ready") is True
+    """What a pod's status tells of a container that an earlier control process started.
+
+    `pid` is set if the container ran then; whether it still does, init knows.
+    """
+    entries = [e for e in items(status(stored), "containerStatuses") if e.get("name") == name]
+    if not entries:
+        return ContainerRun()
+    entry = entries[0]
+    state = ContainerRun(restarts=number(entry, "restartCount"), ready=entry.get("ready") is True)
+    running = mapping(mapping(entry, "state"), "running")
+    if running:
+        state.started_s = seconds(text(running, "startedAt"))
+        state.pid = int(text(entry, "containerID").rpartition("/")[2] or 0)
+    ended = mapping(mapping(entry, "state"), "terminated") or mapping(
+        mapping(entry, "lastState"), "terminated"
+    )
+    if ended:
+        state.ended = Exit(
+            number(ended, "exitCode"),
+            number(ended, "signal"),
+            seconds(text(ended, "startedAt")),
+            seconds(text(ended, "finishedAt")),
+            text(ended, "reason"),
+            text(ended, "message"),
+        )
+    if state.restarts:
+        state.backoff_s = min(BACKOFF_FIRST_S * 2 ** (state.restarts - 1), BACKOFF_MAX_S)
     return state
 
 

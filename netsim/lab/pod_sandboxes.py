@@ -1,0 +1,121 @@
+"""Pods' sandboxes and processes on this machine: what workloads asks for, done by init."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from netsim.errors import NetsimError
+from netsim.lab import names
+from netsim.lab.init_client import Exited, ExitWatch, InitClient, ProcessRecord
+from netsim.lab.sandbox import Maker, PodNet
+from netsim.linux import ns
+
+
+class PodSandboxes:
+    """`workloads.Sandboxes`: made by Maker's thread, kept by init, named in /run/netns.
+
+    `maker` is a function because the thread may be made after this object.
+    """
+
+    def __init__(
+        self, lab: str, init_pid: int, init: InitClient, maker: Callable[[], Maker]
+    ) -> None:
+        self._lab = lab
+        self._init_pid = init_pid
+        self._init = init
+        self._maker = maker
+
+    async def create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
+        """Make sandboxes; for each what went wrong, empty if nothing did."""
+        return await asyncio.to_thread(lambda: [self._create(*pod) for pod in pods])
+
+    async def drop(self, keys: Sequence[str]) -> None:
+        """Give sandboxes up. What still runs in them is killed."""
+        await asyncio.to_thread(self._drop, keys)
+
+    async def keys(self) -> Sequence[str]:
+        """The sandboxes that there are."""
+        return [*await asyncio.to_thread(self._init.keys)]
+
+    def _create(self, key: str, pod: PodNet) -> str:
+        try:
+            fds = self._maker().create_pod(pod)
+            try:
+                numbers = self._init.put(key, fds)
+            finally:
+                ns.close_all(fds)
+            names.create(self._lab, self._init_pid, key, numbers["net"])
+        except (OSError, NetsimError) as error:
+            return str(error)
+        return ""
+
+    def _drop(self, keys: Sequence[str]) -> None:
+        kept = self._init.keys()
+        for key in keys:
+            numbers: Mapping[str, int] = kept.get(key, {})
+            if "net" in numbers:
+                names.remove(self._init_pid, numbers["net"], self._lab, key)
+            self._init.drop(key)
+
+
+class InitProcesses:
+    """`workloads.Processes`: init's children."""
+
+    def __init__(self, init: InitClient, socket: Path) -> None:
+        self._init = init
+        self._socket = socket
+
+    async def spawn(
+        self,
+        key: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        cwd: str,
+        sandbox: str,
+        fds: Sequence[int],
+    ) -> int:
+        """Start a program; its pid in the lab. `fds` become its 0, 1, 2, ..."""
+
+        def spawn() -> int:
+            return self._init.spawn(key, argv, env, cwd=cwd, sandbox=sandbox, fds=fds)
+
+        return await asyncio.to_thread(spawn)
+
+    async def signal(self, key: str, signum: int) -> None:
+        """Send a signal to a process and its group."""
+        await asyncio.to_thread(self._init.signal, key, signum)
+
+    async def records(self) -> Sequence[ProcessRecord]:
+        """Everything that runs or has ended and was not forgotten."""
+        return await asyncio.to_thread(self._init.processes)
+
+    async def forget(self, key: str) -> None:
+        """Drop the record of a process that has ended."""
+        await asyncio.to_thread(self._init.forget, key)
+
+    def watch(self) -> Exits:
+        """Exits from now on."""
+        return Exits(self._socket)
+
+
+class Exits:
+    """`workloads.Exits`: a watch on init, for the event loop."""
+
+    def __init__(self, socket: Path) -> None:
+        self._watch = ExitWatch(socket)
+        self._readable = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._watch.fileno(), self._readable.set)
+
+    async def read(self) -> Sequence[Exited]:
+        """The next exits, waited for. ConnectionError when init hangs up."""
+        await self._readable.wait()
+        self._readable.clear()
+        return self._watch.read()
+
+    def close(self) -> None:
+        """End the watch."""
+        asyncio.get_running_loop().remove_reader(self._watch.fileno())
+        self._watch.close()
