@@ -222,6 +222,21 @@ class ApiClient:
         finally:
             connection.close()
 
+    def open(self, method: str, url: str) -> http.client.HTTPResponse:
+        """An answer to be read by the caller as it comes, on a connection of its own."""
+        connection = self._connect(timeout_s=None)
+        try:
+            response = _exchange(connection, method, url, b"", {})
+            if response.status >= 400:
+                raise _failure(_decoded(response.read()), response.status)
+        except (http.client.HTTPException, OSError) as error:
+            connection.close()
+            raise RequestFailedError(f"{self._what} went away", str(error)) from error
+        except NetsimError:
+            connection.close()
+            raise
+        return response
+
     def raw(
         self,
         method: str,

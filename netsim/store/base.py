@@ -52,9 +52,10 @@ class Update:
 class Delete:
     """Remove an object, or mark it with deletionTimestamp when it may not go yet.
 
-    `grace_s` None is the kind's default: pods that run get `terminationGracePeriodSeconds` (30),
-    the rest goes at once. 0 removes now; finalizers hold any object. `uid` and `revision`, where
-    given, must be the stored ones (StaleError).
+    Pods on a node that have not ended get `grace_s`, by default their
+    `terminationGracePeriodSeconds` (30), and are removed by a second Delete with 0; the rest goes
+    at once. Finalizers hold any object. `uid` and `revision`, where given, must be the stored ones
+    (StaleError).
     """
 
     key: ObjectKey

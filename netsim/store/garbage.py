@@ -13,7 +13,7 @@ from netsim.api import meta
 from netsim.api.fields import Json, items, text, texts
 from netsim.api.meta import ObjectKey
 from netsim.store.base import Delete, Update, View, Write
-from netsim.store.lifecycle import default_grace_s
+from netsim.store.lifecycle import goes_gracefully
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 LEAVES = frozenset({"Pod", "EndpointSlice"})  # nothing is ever owned by them
@@ -102,7 +102,7 @@ def _namespace(view: View, delete: Delete, obj: Json) -> list[Write]:
     name = delete.key.name
     content = (o for kind in _NAMESPACED for o in view.list(kind, name))
     if _marked(obj) or not any(
-        default_grace_s(o) or meta.metadata(o).get("finalizers") for o in content
+        goes_gracefully(o) or meta.metadata(o).get("finalizers") for o in content
     ):
         return [delete]
     metadata = dict(meta.metadata(obj))

@@ -11,7 +11,7 @@ import uuid
 from datetime import datetime, timedelta
 
 from netsim.api import meta
-from netsim.api.fields import Json
+from netsim.api.fields import Json, mapping
 
 # apimachinery `util/rand`: no vowels, nothing that reads as another character
 NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -87,7 +87,7 @@ def mark_deleted(obj: Json, grace_s: int | None, now: datetime) -> dict[str, obj
     marked = "deletionTimestamp" in metadata
     current = metadata.get("deletionGracePeriodSeconds")
     left = current if marked and isinstance(current, int) else None
-    wanted = default_grace_s(obj) if grace_s is None else max(0, grace_s)
+    wanted = _grace_s(obj, grace_s)
     if left is not None and (grace_s is None or wanted > left):
         wanted = left
     if not wanted and not metadata.get("finalizers"):
@@ -99,14 +99,18 @@ def mark_deleted(obj: Json, grace_s: int | None, now: datetime) -> dict[str, obj
     return {**obj, "metadata": {**metadata, **times}}
 
 
-def default_grace_s(obj: Json) -> int:
-    """Seconds a deletion takes unless asked otherwise: pods that were started need some."""
-    spec, status = obj.get("spec"), obj.get("status")
-    if obj.get("kind") != "Pod" or not isinstance(spec, dict) or not spec.get("nodeName"):
+def goes_gracefully(obj: Json) -> bool:
+    """Whether a deletion takes time: pods that were started have to be stopped."""
+    if obj.get("kind") != "Pod" or not mapping(obj, "spec").get("nodeName"):
+        return False
+    return mapping(obj, "status").get("phase") not in ("Succeeded", "Failed")
+
+
+def _grace_s(obj: Json, asked_s: int | None) -> int:
+    if not goes_gracefully(obj):
         return 0
-    if isinstance(status, dict) and status.get("phase") in {"Succeeded", "Failed"}:
-        return 0
-    grace = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S)
+    own = mapping(obj, "spec").get("terminationGracePeriodSeconds", DEFAULT_GRACE_S)
+    grace = own if asked_s is None else asked_s
     return grace if isinstance(grace, int) and grace >= 0 else DEFAULT_GRACE_S
 
 
