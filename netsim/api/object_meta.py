@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from netsim.api.fields import EMPTY_STRINGS, Json, flag, items, mapping, number, strings, text
+from netsim.api.fields import Json, flag, items, mapping, number, strings, text
 from netsim.api.meta import KIND_BY_NAME, ObjectKey
 
 
@@ -28,8 +28,8 @@ class Metadata:
     namespace: str = ""
     uid: str = ""
     generation: int = 0
-    labels: Mapping[str, str] = EMPTY_STRINGS
-    annotations: Mapping[str, str] = EMPTY_STRINGS
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     deleted: str = ""
     owners: tuple[Owner, ...] = ()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from netsim.api.addresses import address_or_none
 from netsim.api.fields import (
-    EMPTY_STRINGS,
     Json,
     int_or_text,
     items,
@@ -136,7 +135,7 @@ class PodSpec:
 
     containers: tuple[Container, ...] = ()
     node: str = ""
-    node_selector: Mapping[str, str] = EMPTY_STRINGS
+    node_selector: Mapping[str, str] = field(default_factory=dict)
     hostname: str = ""
     subdomain: str = ""
     restart_policy: str = "Always"
