@@ -85,18 +85,45 @@ struct flow_key {
 };
 static_assert(sizeof(struct flow_key) == 40, "flow keys are hashed as five words");
 
+/* A key as five words, so that it is made, compared and hashed in registers: a load of a word whose
+ * halves were just stored one by one waits for the stores (measured: a quarter of the packet path).
+ */
+struct flow_words {
+	uint64_t w[5];
+};
+
+static inline struct flow_words flow_key_words(const struct flow_key *k)
+{
+	struct flow_words out;
+
+	memcpy(&out, k, sizeof(out));
+	return out;
+}
+
+static inline struct flow_key flow_key_from_words(struct flow_words words)
+{
+	struct flow_key out;
+
+	memcpy(&out, &words, sizeof(out));
+	return out;
+}
+
 static inline struct flow_key flow_key_reversed(const struct flow_key *k)
 {
-	return (struct flow_key){.src = k->dst,
-				 .dst = k->src,
-				 .sport = k->dport,
-				 .dport = k->sport,
-				 .proto = k->proto};
+	struct flow_words in = flow_key_words(k);
+	uint32_t ports = (uint32_t)in.w[4];
+
+	ports = ports << 16 | ports >> 16;
+	return flow_key_from_words((struct flow_words){
+	    {in.w[2], in.w[3], in.w[0], in.w[1], (in.w[4] >> 32) << 32 | ports}});
 }
 
 static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	struct flow_words x = flow_key_words(a), y = flow_key_words(b);
+
+	return ((x.w[0] ^ y.w[0]) | (x.w[1] ^ y.w[1]) | (x.w[2] ^ y.w[2]) | (x.w[3] ^ y.w[3]) |
+		(x.w[4] ^ y.w[4])) == 0;
 }
 
 /* Finalizer of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit. */
@@ -110,15 +137,19 @@ static inline uint64_t mix64(uint64_t x)
 }
 
 /* Seeded so that a stranger cannot choose tuples that share a bucket. */
+static inline uint32_t flow_words_hash(const struct flow_words *k, uint64_t seed)
+{
+	uint64_t a = (k->w[0] ^ seed) * UINT64_C(0x9e3779b97f4a7c15) + k->w[1];
+	uint64_t b = (k->w[2] ^ ~seed) * UINT64_C(0xc2b2ae3d27d4eb4f) + k->w[3];
+
+	return (uint32_t)mix64(a ^ (b << 1 | b >> 63) ^ (k->w[4] * UINT64_C(0x165667b19e3779f9)));
+}
+
 static inline uint32_t flow_key_hash(const struct flow_key *k, uint64_t seed)
 {
-	uint64_t w[5];
+	struct flow_words words = flow_key_words(k);
 
-	memcpy(w, k, sizeof(w));
-	uint64_t a = (w[0] ^ seed) * UINT64_C(0x9e3779b97f4a7c15) + w[1];
-	uint64_t b = (w[2] ^ ~seed) * UINT64_C(0xc2b2ae3d27d4eb4f) + w[3];
-
-	return (uint32_t)mix64(a ^ (b << 1 | b >> 63) ^ (w[4] * UINT64_C(0x165667b19e3779f9)));
+	return flow_words_hash(&words, seed);
 }
 
 /* One step of splitmix64: the sequence for seed state @s. */

@@ -88,6 +88,12 @@ static void fill(struct iface *i, struct packet *p, const struct queued *e)
 	p->outer_dport = how->outer_dport;
 }
 
+/* Seen from whose iface it is: what a pod sends comes in here, what a wire brings leaves there. */
+static enum capture_direction direction(const struct iface *i, bool received)
+{
+	return (i->role == IFACE_WIRE) == received ? CAPTURE_INBOUND : CAPTURE_OUTBOUND;
+}
+
 static unsigned receive(struct iface *i, struct packet_pool *pool, struct batch *b)
 {
 	struct queue *q = &self(i)->in;
@@ -103,9 +109,10 @@ static unsigned receive(struct iface *i, struct packet_pool *pool, struct batch 
 		queue_pop(q);
 		i->stats.rx_packets++;
 		i->stats.rx_bytes += p->len;
-		capture_seen(i, CAPTURE_INBOUND, p->data, p->len);
+		capture_seen(i, direction(i, true), p->data, p->len);
 		b->pkt[b->count++] = p;
 	}
+	i->more = queue_first(q) != NULL;
 	return b->count - before;
 }
 
@@ -140,7 +147,7 @@ static void send(struct iface *i, struct packet_pool *pool, struct packet *const
 		} else {
 			i->stats.tx_packets++;
 			i->stats.tx_bytes += pkt[k]->len;
-			capture_seen(i, CAPTURE_OUTBOUND, pkt[k]->data, pkt[k]->len);
+			capture_seen(i, direction(i, false), pkt[k]->data, pkt[k]->len);
 		}
 		packet_give(pool, pkt[k]);
 	}

@@ -17,6 +17,7 @@ enum {
 struct packet_pool {
 	struct packet *free;
 	unsigned count;
+	unsigned fresh; /* from here on never taken */
 	unsigned taken;
 	uint8_t *memory;
 };
@@ -33,12 +34,6 @@ int packet_pool_new(struct packet_pool **out, unsigned count)
 		return -ENOMEM;
 	}
 	pool->count = count;
-	for (unsigned i = count; i-- > 0;) {
-		struct packet *p = (struct packet *)(void *)(pool->memory + (size_t)PACKET_BYTES * i);
-
-		p->next = pool->free;
-		pool->free = p;
-	}
 	*out = pool;
 	return 0;
 }
@@ -56,9 +51,12 @@ struct packet *packet_take(struct packet_pool *pool)
 {
 	struct packet *p = pool->free;
 
-	if (!p)
+	if (LIKELY(p != NULL))
+		pool->free = p->next;
+	else if (pool->fresh < pool->count)
+		p = (struct packet *)(void *)(pool->memory + (size_t)PACKET_BYTES * pool->fresh++);
+	else
 		return NULL;
-	pool->free = p->next;
 	pool->taken++;
 	memset(p, 0, sizeof(*p));
 	p->data = p->buffer + PACKET_HEADROOM;

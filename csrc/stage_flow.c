@@ -79,7 +79,7 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 	if (LIKELY(!(p->flags & PACKET_FRAGMENT_LATER))) {
 		uint8_t flags = packet_tcp_flags(p);
 
-		if (UNLIKELY(flow_reopens(f, p->reply, flags))) {
+		if (UNLIKELY(flags & TCP_SYN) && flow_reopens(f, p->reply, flags)) {
 			flow_table_remove(n->flows, f);
 			new_flow(ctx, b, i);
 			return;

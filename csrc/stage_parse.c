@@ -127,7 +127,16 @@ static bool offloads_good(const struct packet *p, uint8_t gso_type, uint16_t csu
 	return p->gso_type == VNET_GSO_NONE || (gso == gso_type && p->gso_size != 0);
 }
 
-static enum drop_reason parse_tcp(struct packet *p, size_t len)
+/* Both ports as the first word of TCP, UDP and SCTP has them; the low half is the source port. */
+static uint32_t ports_of(const struct packet *p)
+{
+	uint32_t ports;
+
+	memcpy(&ports, packet_l4(p), sizeof(ports));
+	return ports;
+}
+
+static enum drop_reason parse_tcp(struct packet *p, size_t len, uint32_t *ports)
 {
 	const struct tcp_hdr *tcp = (const struct tcp_hdr *)(const void *)packet_l4(p);
 
@@ -139,12 +148,11 @@ static enum drop_reason parse_tcp(struct packet *p, size_t len)
 	    !offloads_good(p, VNET_GSO_TCPV4, offsetof(struct tcp_hdr, checksum)))
 		return DROP_BAD_L4;
 	p->hdr_len = (uint16_t)(p->l4_off + header);
-	p->key.sport = tcp->sport;
-	p->key.dport = tcp->dport;
+	*ports = ports_of(p);
 	return DROP_NONE;
 }
 
-static enum drop_reason parse_udp(struct packet *p, size_t len)
+static enum drop_reason parse_udp(struct packet *p, size_t len, uint32_t *ports)
 {
 	const struct udp_hdr *udp = (const struct udp_hdr *)(const void *)packet_l4(p);
 
@@ -155,24 +163,21 @@ static enum drop_reason parse_udp(struct packet *p, size_t len)
 	    !offloads_good(p, VNET_GSO_UDP_L4, offsetof(struct udp_hdr, checksum)))
 		return DROP_BAD_L4;
 	p->hdr_len = (uint16_t)(p->l4_off + sizeof(*udp));
-	p->key.sport = udp->sport;
-	p->key.dport = udp->dport;
+	*ports = ports_of(p);
 	return DROP_NONE;
 }
 
-static enum drop_reason parse_sctp(struct packet *p, size_t len)
+static enum drop_reason parse_sctp(struct packet *p, size_t len, uint32_t *ports)
 {
-	const struct sctp_hdr *sctp = (const struct sctp_hdr *)(const void *)packet_l4(p);
-
-	if (len < sizeof(*sctp) || p->gso_type != VNET_GSO_NONE ||
+	if (len < sizeof(struct sctp_hdr) || p->gso_type != VNET_GSO_NONE ||
 	    !offloads_good(p, VNET_GSO_NONE, offsetof(struct sctp_hdr, checksum)))
 		return DROP_BAD_L4;
-	p->key.sport = sctp->sport;
-	p->key.dport = sctp->dport;
+	*ports = ports_of(p);
 	return DROP_NONE;
 }
 
-static enum drop_reason parse_icmp(struct packet *p, size_t len)
+/* Requests have their identifier as source port, answers as destination port. */
+static enum drop_reason parse_icmp(struct packet *p, size_t len, uint32_t *ports)
 {
 	const struct icmp_hdr *icmp = (const struct icmp_hdr *)(const void *)packet_l4(p);
 
@@ -180,79 +185,96 @@ static enum drop_reason parse_icmp(struct packet *p, size_t len)
 		return DROP_BAD_L4;
 	switch (icmp_class(icmp->type)) {
 	case ICMP_CLASS_REQUEST:
-		p->key.sport = icmp->echo.id;
+		*ports = icmp->echo.id;
 		return DROP_NONE;
 	case ICMP_CLASS_ANSWER:
-		p->key.dport = icmp->echo.id;
+		*ports = (uint32_t)icmp->echo.id << 16;
 		return DROP_NONE;
 	case ICMP_CLASS_ERROR:
 		if (p->flags & PACKET_FRAGMENT)
 			return DROP_ICMP_UNRELATED; /* never so long; its checksum is not all here */
 		p->flags |= PACKET_ICMP_ERROR;
-		return icmp_quote_parse(p);
+		return DROP_NONE;
 	default:
 		return DROP_ICMP_UNRELATED;
 	}
 }
 
-static enum drop_reason parse_l4(struct packet *p)
+static enum drop_reason parse_l4(struct packet *p, uint32_t *ports)
 {
 	size_t len = p->len - p->l4_off;
 
-	switch (p->key.proto) {
+	switch (packet_ipv4(p)->proto) {
 	case PROTO_TCP:
-		return parse_tcp(p, len);
+		return parse_tcp(p, len, ports);
 	case PROTO_UDP:
-		return parse_udp(p, len);
+		return parse_udp(p, len, ports);
 	case PROTO_SCTP:
-		return parse_sctp(p, len);
+		return parse_sctp(p, len, ports);
 	case PROTO_ICMP:
-		return parse_icmp(p, len);
+		return parse_icmp(p, len, ports);
 	default: /* tracked by its addresses */
 		return (p->flags & PACKET_NEEDS_CSUM) || p->gso_type ? DROP_BAD_L4 : DROP_NONE;
 	}
 }
 
 /* The first fragment leaves its ports for the later ones. */
-static enum drop_reason follow_fragment(const struct stage_ctx *ctx, struct packet *p)
+static enum drop_reason follow_fragment(const struct stage_ctx *ctx, struct packet *p,
+					uint32_t *ports)
 {
-	struct fragment_key k = {.src = p->key.src,
-				 .dst = p->key.dst,
-				 .id = packet_ipv4(p)->id,
-				 .proto = p->key.proto};
+	const struct ipv4_hdr *ip = packet_ipv4(p);
+	struct fragment_key k = {.src = addr_from_v4(ip->src),
+				 .dst = addr_from_v4(ip->dst),
+				 .id = ip->id,
+				 .proto = ip->proto};
+	be16 sport, dport;
 
-	if (!(p->flags & PACKET_FRAGMENT_LATER)) {
-		enum drop_reason why = parse_l4(p);
-
-		if (why != DROP_NONE)
-			return why;
-		return fragment_remember(ctx->node->fragments, &k, p->key.sport, p->key.dport,
-					 ctx->now_ns)
-			   ? DROP_FRAGMENT_FULL
-			   : DROP_NONE;
+	if (p->flags & PACKET_FRAGMENT_LATER) {
+		if (!fragment_find(ctx->node->fragments, &k, ctx->now_ns, &sport, &dport))
+			return DROP_FRAGMENT_ORPHAN;
+		*ports = sport | (uint32_t)dport << 16;
+		return DROP_NONE;
 	}
-	return fragment_find(ctx->node->fragments, &k, ctx->now_ns, &p->key.sport, &p->key.dport)
-		   ? DROP_NONE
-		   : DROP_FRAGMENT_ORPHAN;
+	enum drop_reason why = parse_l4(p, ports);
+
+	if (why != DROP_NONE)
+		return why;
+	return fragment_remember(ctx->node->fragments, &k, (be16)*ports, (be16)(*ports >> 16),
+				 ctx->now_ns)
+		   ? DROP_FRAGMENT_FULL
+		   : DROP_NONE;
+}
+
+/* As much of the key as is known, also of packets that are dropped: decision records show it. */
+static void set_key(const struct stage_ctx *ctx, struct packet *p, uint32_t ports)
+{
+	const struct ipv4_hdr *ip = packet_ipv4(p);
+	struct addr src = addr_from_v4(ip->src), dst = addr_from_v4(ip->dst);
+	struct flow_words words = {
+	    {src.w[0], src.w[1], dst.w[0], dst.w[1], ports | (uint64_t)ip->proto << 32}};
+
+	p->key = flow_key_from_words(words);
+	p->hash = flow_words_hash(&words, ctx->node->hash_seed);
 }
 
 static enum drop_reason parse(const struct stage_ctx *ctx, struct packet *p)
 {
 	enum drop_reason why = check_header(p);
+	uint32_t ports = 0;
 
 	if (why != DROP_NONE)
 		return why;
-	const struct ipv4_hdr *ip = packet_ipv4(p);
-
-	p->key = (struct flow_key){
-	    .src = addr_from_v4(ip->src), .dst = addr_from_v4(ip->dst), .proto = ip->proto};
 	why = check_addresses(p);
 	if (why == DROP_NONE)
 		why = check_fragment(p);
-	if (why != DROP_NONE)
-		return why;
-	why = UNLIKELY(p->flags & PACKET_FRAGMENT) ? follow_fragment(ctx, p) : parse_l4(p);
-	p->hash = flow_key_hash(&p->key, ctx->node->hash_seed);
+	if (why == DROP_NONE)
+		why = UNLIKELY(p->flags & PACKET_FRAGMENT) ? follow_fragment(ctx, p, &ports)
+							   : parse_l4(p, &ports);
+	set_key(ctx, p, ports);
+	if (UNLIKELY(p->flags & PACKET_ICMP_ERROR) && why == DROP_NONE) {
+		why = icmp_quote_parse(p);
+		p->hash = flow_key_hash(&p->key, ctx->node->hash_seed);
+	}
 	return why;
 }
 
