@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from netsim.linux import ns, syscalls
@@ -54,9 +55,11 @@ def run_in_sandbox(
 
 
 def command(init_pid: int, numbers: Mapping[str, int], cwd: str, argv: Sequence[str]) -> list[str]:
-    """The argv that does run_in_sandbox in a process of its own."""
+    """The argv that does run_in_sandbox in a process of its own, from any directory."""
     spaces = ",".join(f"{kind}={numbers[kind]}" for kind in ns.SANDBOX_KINDS if kind in numbers)
-    return [sys.executable, "-P", "-m", __name__, str(init_pid), spaces, cwd, *argv]
+    home = str(Path(__file__).resolve().parents[2])
+    start = f"import sys; sys.path.append({home!r}); from {__name__} import main; main()"
+    return [sys.executable, "-P", "-c", start, str(init_pid), spaces, cwd, *argv]
 
 
 class _Child:
@@ -151,7 +154,7 @@ def _take_terminal_back() -> None:
 
 
 def main() -> None:
-    """`python -m netsim.linux.enter INIT_PID KIND=N,... CWD COMMAND [ARGUMENT...]`."""
+    """Arguments: INIT_PID KIND=N,... CWD COMMAND [ARGUMENT...]; see `command`."""
     _, init_pid, spaces, cwd, *argv = sys.argv
     pairs = (pair.split("=") for pair in spaces.split(","))
     numbers = {kind: int(number) for kind, number in pairs}
@@ -160,7 +163,3 @@ def main() -> None:
     except FileNotFoundError:
         sys.exit("the sandbox is gone")
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()
