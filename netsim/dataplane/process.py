@@ -86,16 +86,21 @@ def listen(path: Path) -> socket.socket:
 
 def serve(listener: socket.socket, dataplane: DataPlane) -> None:
     """Answer clients until the data plane must leave."""
+    clients: set[Connection] = set()
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         while not dataplane.leaving:
             for key, _ in selector.select():
                 if not isinstance(key.data, Connection):
-                    sock = listener.accept()[0]
-                    selector.register(sock, selectors.EVENT_READ, Connection(sock, dataplane))
+                    client = Connection(listener.accept()[0], dataplane)
+                    selector.register(client.sock, selectors.EVENT_READ, client)
+                    clients.add(client)
                 elif not key.data.serve():
                     selector.unregister(key.fileobj)
+                    clients.remove(key.data)
                     key.data.close()
+    for client in clients:
+        client.close()
 
 
 def fetch_from(client: InitClient) -> Fetch:
