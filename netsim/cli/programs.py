@@ -52,14 +52,13 @@ def exec_command(
 
 @click.command(
     epilog="Examples:\n\n\b\n  sudo netsim logs web-1\n  sudo netsim logs -f web-1 -c sidecar\n"
-    "  sudo netsim logs web-1 --tail 20 --previous"
+    "  sudo netsim logs web-1 --tail 20"
 )
 @click.argument("pod", shell_complete=pods_and_nodes)
 @namespace_option
 @click.option("-c", "--container", help="Container, when the pod has several.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing.")
 @click.option("--tail", type=click.IntRange(min=0), help="Only the last lines.")
-@click.option("-p", "--previous", is_flag=True, help="Of the run before the last restart.")
 @lab_option
 def logs_command(
     pod: str,
@@ -67,7 +66,6 @@ def logs_command(
     container: str | None,
     follow: bool,
     tail: int | None,
-    previous: bool,
     lab: str | None,
 ) -> None:
     """Print the output of a pod's program."""
@@ -75,7 +73,6 @@ def logs_command(
         "container": container,
         "follow": follow or None,
         "tailLines": tail,
-        "previous": previous or None,
     }
     for line in client_of(lab).logs(pod.removeprefix("pod/"), namespace, meta.POD, query):
         sys.stdout.buffer.write(line)

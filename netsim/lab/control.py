@@ -20,23 +20,31 @@ from pathlib import Path
 
 from netsim.api.fields import Json
 from netsim.api.lab_spec import Lab
+from netsim.api.meta import key_of
+from netsim.api.pods import Probe
 from netsim.backends import BACKENDS
 from netsim.controllers import all_controllers
 from netsim.controllers.base import Pass, lab_of, settle
+from netsim.controllers.clock import rfc3339
+from netsim.controllers.objects import uid_of
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.messages import Hello
 from netsim.errors import NetsimError
 from netsim.lab.admission import Admission
 from netsim.lab.dataplane_link import DataplaneLink
 from netsim.lab.init_client import InitClient
-from netsim.lab.infrastructure import Infrastructure
+from netsim.lab.infrastructure import Infrastructure, node_key
 from netsim.lab.initial import ingest
 from netsim.lab.lab_api import LabApi
+from netsim.lab.pod_logs import PodLogs
+from netsim.lab.pod_sandboxes import InitProcesses, PodSandboxes
+from netsim.lab.probes import NodeSockets, ask
 from netsim.lab.status import Running
+from netsim.lab.timing import WallClock
 from netsim.lab.workloads import Workloads
 from netsim.server.app import serve
 from netsim.store.garbage import sweep
-from netsim.store.sqlite import SqliteStore
+from netsim.store.sqlite import open_store
 
 log = logging.getLogger("netsim.control")
 RETRY_S = 0.5
@@ -48,22 +56,41 @@ class Control:
     def __init__(self, name: str, state: Path, init_pid: int) -> None:
         self.name = name
         self.state = state
-        self.store = SqliteStore(state / "store.sqlite")
+        self.store = open_store(str(state / "store.sqlite"))
         self.admission = Admission()
         ingest(self.store, state / "initial.json", self.admission)
         lab = lab_of(self.store.view()) or Lab.parse({})
-        self.init = InitClient(state / "init.sock")
+        socket = state / "init.sock"
+        self.init = InitClient(socket)
         self._controllers = [*all_controllers(BACKENDS), lambda p: sweep(p.view)]
         self._compiler = Compiler(BACKENDS)
         self.link = DataplaneLink(
             state / "dataplane.sock", Hello(lab.workers, lab.seed, lab.wire), self.wake
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
-        self.workloads = Workloads(self)
+        self._probe_sockets = NodeSockets(lambda node: self.init.get(node_key(node)))
+        self.workloads = Workloads(
+            self.store,
+            PodSandboxes(name, init_pid, self.init, lambda: self.infrastructure.maker),
+            InitProcesses(self.init, socket),
+            self._ask,
+            backends=BACKENDS,
+            logs=state / "logs" / "pods",
+            clock=WallClock(),
+            wake=self.wake,
+        )
+        self.logs = PodLogs(state / "logs" / "pods", self._exists)
         self.errors: tuple[str, ...] = ()
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
         self._progress = asyncio.Condition()
+
+    async def _ask(self, probe: Probe, address: str, port: int, node: str) -> bool:
+        return await ask(probe, address, port, self._probe_sockets.make, node)
+
+    def _exists(self, obj: Json) -> bool:
+        stored = self.store.view().get(key_of(obj))
+        return stored is not None and uid_of(stored) == uid_of(obj)
 
     def wake(self) -> None:
         """Ask for a pass."""
@@ -90,12 +117,17 @@ class Control:
     async def run(self) -> None:
         """Serve and run passes until cancelled."""
         api = LabApi(self)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve(api.app(), self.state / "api.sock"))
-            tasks.create_task(self.link.keep_connected())
-            tasks.create_task(self.workloads.watch())
-            tasks.create_task(self._notice_changes())
-            await self._passes()
+        runner = await serve(api.app(), str(self.state / "api.sock"))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.link.keep_connected())
+                tasks.create_task(self.workloads.watch())
+                tasks.create_task(self._notice_changes())
+                await self._passes()
+        finally:
+            await runner.cleanup()
+            self._probe_sockets.close()
+            self.store.close()
 
     async def _notice_changes(self) -> None:
         revision = 0

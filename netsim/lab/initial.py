@@ -17,13 +17,13 @@ ORDER = {kind.name: number for number, kind in enumerate(KINDS)}
 
 
 def ingest(store: Store, file: Path, admit: Admit) -> None:
-    """Store the objects of `file`, {"objects": [...]}, unless the store has a lab already.
+    """Store the objects of `file`, a JSON list, unless the store has a lab already.
 
     ApiError when one is refused: then nothing is stored.
     """
     if store.view().list("Lab") or not file.exists():
         return
-    objects = items(json.loads(file.read_text()), "objects")
+    objects = items({"objects": json.loads(file.read_bytes())}, "objects")
     write_steps(store, plan((), in_order(objects), prune=False), admit)
 
 

@@ -52,7 +52,7 @@ class LabApi:
         """Kubernetes' API and ours in one application."""
         control = self._control
         app = create_app(
-            control.store, control.admission, Hooks(pod_log=control.workloads.log)
+            control.store, control.admission, Hooks(pod_log=control.logs)
         )
         app.router.add_get("/netsim/status", self.status)
         app.router.add_get("/netsim/wait", self.wait)

@@ -12,6 +12,7 @@ from netsim.api import manifests
 from netsim.api.fields import Json
 from netsim.api.meta import LAB, LAB_API_VERSION, key_of, name_of
 from netsim.api.problems import Problem, errors
+from netsim.api.validation import validate_all
 from netsim.errors import UsageError
 
 Path: TypeAlias = str | os.PathLike[str]
@@ -30,14 +31,19 @@ class Topology:
 
 def _load(source: Source) -> manifests.Loaded:
     if isinstance(source, str | os.PathLike):
-        return manifests.load([os.fspath(source)], sys.stdin)
+        return manifests.load([os.fspath(source)], sys.stdin.buffer)
     if isinstance(source, Topology):
         return manifests.from_objects(source.objects)
     entries = list(source)
     paths = [os.fspath(entry) for entry in entries if not isinstance(entry, Mapping)]
     if paths:
-        return manifests.load(paths, sys.stdin)
+        return manifests.load(paths, sys.stdin.buffer)
     return manifests.from_objects([entry for entry in entries if isinstance(entry, Mapping)])
+
+
+def _all_problems(loaded: manifests.Loaded) -> list[Problem]:
+    """Those of each object and those between objects."""
+    return [*loaded.problems, *validate_all(loaded.objects)]
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
@@ -58,7 +64,7 @@ def read(source: Source, *, name: str | None = None) -> Topology:
     if isinstance(source, Topology):
         return source
     loaded = _load(source)
-    problems = [*loaded.problems, *manifests.check(loaded)]
+    problems = _all_problems(loaded)
     _refuse(problems)
     objects = [entry.obj for entry in loaded.objects]
     lab = next((o for o in objects if key_of(o).kind == LAB.name), None)
@@ -77,15 +83,14 @@ def _metadata(obj: Json) -> Json:
 def read_objects(source: Source) -> list[Json]:
     """Objects for `apply`: each is checked, but they need not make a whole topology."""
     loaded = _load(source)
-    problems = [*loaded.problems, *manifests.check_each(loaded)]
-    _refuse(problems)
+    _refuse(loaded.problems)
     return [entry.obj for entry in loaded.objects]
 
 
 def check(source: Source) -> tuple[list[Problem], int]:
     """All problems of a topology, and how many objects it has."""
     loaded = _load(source)
-    return [*loaded.problems, *manifests.check(loaded)], len(loaded.objects)
+    return _all_problems(loaded), len(loaded.objects)
 
 
 def as_created(objects: Iterable[Json]) -> list[Json]:

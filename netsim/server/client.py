@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from netsim.api.fields import Json, items, mapping, number, text
-from netsim.api.meta import Kind
+from netsim.api.meta import KIND_BY_NAME, Kind
 from netsim.errors import ConflictError, NetsimError, NotFoundError, PreconditionError, UsageError
 from netsim.server.paths import collection_path, object_path
 
@@ -207,26 +207,18 @@ class ApiClient:
         """The lines of a container's log."""
         return self.stream("GET", object_path(kind, namespace, name, "log"), query)
 
-    def stream(
-        self, method: str, path: str, query: Query, *, accept: str = "*/*"
-    ) -> Iterator[bytes]:
-        """The lines of an answer as they come, on a connection of their own."""
-        connection = self._connect(timeout_s=None)
-        try:
-            response = _exchange(connection, method, path + _query(query), b"", {"Accept": accept})
-            if response.status >= 400:
-                raise _failure(_decoded(response.read()), response.status)
-            yield from response
-        except (http.client.HTTPException, OSError) as error:
-            raise RequestFailedError("the lab's API went away", str(error)) from error
-        finally:
-            connection.close()
+    def names(self, kind: str, namespace: str | None = None) -> list[tuple[str, str]]:
+        """(namespace, name) of every object of a kind (`Pod`); cheaper than the objects."""
+        rows = items(self.table(KIND_BY_NAME[kind], namespace), "rows")
+        heads = [mapping(mapping(row, "object"), "metadata") for row in rows]
+        return [(text(head, "namespace"), text(head, "name")) for head in heads]
 
-    def open(self, method: str, url: str) -> http.client.HTTPResponse:
-        """An answer to be read by the caller as it comes, on a connection of its own."""
+    def open(self, method: str, url: str, *, accept: str = "*/*") -> http.client.HTTPResponse:
+        """An answer whose body is read as it comes; closing it closes its connection."""
         connection = self._connect(timeout_s=None)
+        headers = {"Accept": accept, "Connection": "close"}
         try:
-            response = _exchange(connection, method, url, b"", {})
+            response = _exchange(connection, method, url, b"", headers)
             if response.status >= 400:
                 raise _failure(_decoded(response.read()), response.status)
         except (http.client.HTTPException, OSError) as error:
@@ -236,6 +228,16 @@ class ApiClient:
             connection.close()
             raise
         return response
+
+    def stream(
+        self, method: str, path: str, query: Query, *, accept: str = "*/*"
+    ) -> Iterator[bytes]:
+        """The lines of an answer as they come, on a connection of their own."""
+        with self.open(method, path + _query(query), accept=accept) as response:
+            try:
+                yield from response
+            except (http.client.HTTPException, OSError) as error:
+                raise RequestFailedError(f"{self._what} went away", str(error)) from error
 
     def raw(
         self,
