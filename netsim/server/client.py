@@ -207,7 +207,7 @@ class ApiClient:
         """The lines of a container's log."""
         return self.stream("GET", object_path(kind, namespace, name, "log"), query)
 
-    def names(self, kind: str, namespace: str | None = None) -> list[tuple[str, str]]:
+    def names(self, kind: str, namespace: str | None = None) -> Sequence[tuple[str, str]]:
         """(namespace, name) of every object of a kind (`Pod`); cheaper than the objects."""
         rows = items(self.table(KIND_BY_NAME[kind], namespace), "rows")
         heads = [mapping(mapping(row, "object"), "metadata") for row in rows]
