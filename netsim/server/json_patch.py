@@ -13,6 +13,7 @@ import msgspec
 
 from netsim.server.codec import MAX_BODY_BYTES, MAX_DEPTH, deeper_than
 from netsim.store.errors import ApiError, bad_request
+from netsim.store.lifecycle import same
 
 MAX_OPERATIONS = 10_000
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -50,17 +51,6 @@ def json_patch(target: object, patch: object) -> object:
                 raise _refused(f"operation {number}: copies make the object too large")
         target = operation(target, op)
     return target
-
-
-def same(a: object, b: object) -> bool:
-    """Equality of JSON values: 1 and true differ, 1 and 1.0 do not."""
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 def _add(target: object, op: Mapping[str, object]) -> object:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from netsim.server.json_patch import same
 from netsim.store.errors import bad_request
+from netsim.store.lifecycle import same
 
 Path = tuple[str, ...]
 

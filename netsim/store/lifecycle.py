@@ -114,5 +114,16 @@ def _grace_s(obj: Json, asked_s: int | None) -> int:
     return grace if isinstance(grace, int) and grace >= 0 else DEFAULT_GRACE_S
 
 
+def same(a: object, b: object) -> bool:
+    """Equality of JSON values: 1 and true differ, 1 and 1.0 do not."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
 def _desired(obj: Json) -> dict[str, object]:
     return {k: v for k, v in obj.items() if k not in {"metadata", "status"}}
