@@ -91,8 +91,10 @@ def main() -> None:
             f"{line['work']:28} {line['unit']:7} {spread(line['netsim']):>34} "
             f"{spread(line['peer']):>34}  {line['ratio']:.2f}"
         )
-    print(f"{args.rounds} rounds of {args.seconds:g} s, median [range]; wire {args.wire}; "
-          f"CPU busy {busy:.0%} over the run, load and servers included")
+    print(
+        f"{args.rounds} rounds of {args.seconds:g} s, median [range]; wire {args.wire}; "
+        f"CPU busy {busy:.0%} over the run, load and servers included"
+    )
 
 
 if __name__ == "__main__":

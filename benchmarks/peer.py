@@ -1,6 +1,6 @@
-"""The kernel as peer: two nodes joined by its own VXLAN device as flannel sets it up (spec: one ARP,
-one FDB entry and one route per peer), and one ClusterIP by iptables rules as kube-proxy writes them.
+"""The kernel as peer: its VXLAN device as flannel sets it up, iptables as kube-proxy writes it.
 
+Two nodes; per peer one ARP entry, one FDB entry and one route; one ClusterIP.
 Everything lives in network namespaces named `bench-<pid>-*`; `Peer.close()` removes them.
 """
 
@@ -26,7 +26,13 @@ def run(*argv: str, stdin: str | None = None) -> str:
 def rules(endpoints: Sequence[str], port: int) -> str:
     """iptables-restore input: kube-proxy's chains for one service, pods of 10.244.0.0/16 local."""
     chains = [f"KUBE-SEP-{i}" for i in range(len(endpoints))]
-    lines = ["*nat", ":KUBE-SERVICES -", ":KUBE-SVC-0 -", ":KUBE-MARK-MASQ -", ":KUBE-POSTROUTING -"]
+    lines = [
+        "*nat",
+        ":KUBE-SERVICES -",
+        ":KUBE-SVC-0 -",
+        ":KUBE-MARK-MASQ -",
+        ":KUBE-POSTROUTING -",
+    ]
     lines += [f":{chain} -" for chain in chains]
     lines += [
         "-A PREROUTING -j KUBE-SERVICES",
@@ -45,7 +51,11 @@ def rules(endpoints: Sequence[str], port: int) -> str:
     for chain, endpoint in zip(chains, endpoints, strict=True):
         lines.append(f"-A {chain} -s {endpoint}/32 -j KUBE-MARK-MASQ")
         lines.append(f"-A {chain} -p tcp -j DNAT --to-destination {endpoint}:{port}")
-    lines += ["COMMIT", "*filter", "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]
+    lines += [
+        "COMMIT",
+        "*filter",
+        "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    ]
     return "\n".join([*lines, "COMMIT", ""])
 
 

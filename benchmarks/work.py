@@ -115,7 +115,18 @@ def bulk(side: Side, seconds: float) -> float:
     with serving(side, ["iperf3", "-s", "-p", str(PORT), "--forceflush"], "listening", SERVERS):
         out = client(
             side,
-            ["iperf3", "-c", side.service, "-p", str(PORT), "-C", "cubic", "-J", "-t", f"{seconds:.0f}"],
+            [
+                "iperf3",
+                "-c",
+                side.service,
+                "-p",
+                str(PORT),
+                "-C",
+                "cubic",
+                "-J",
+                "-t",
+                f"{seconds:.0f}",
+            ],
             seconds,
         )
     return float(json.loads(out)["end"]["sum_received"]["bits_per_second"]) / 1e9

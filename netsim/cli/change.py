@@ -40,7 +40,8 @@ def apply_command(
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  sudo netsim delete pod web-1\n  sudo netsim delete svc/web deploy/web\n"
+    epilog="Examples:\n\n\b\n  sudo netsim delete pod web-1\n"
+    "  sudo netsim delete svc/web deploy/web\n"
     "  sudo netsim delete -f web.yaml\n  sudo netsim delete pods -l app=web --grace-period 0"
 )
 @click.argument("what", nargs=-1, metavar="[TYPE NAME...|TYPE/NAME...]", shell_complete=kinds)
@@ -110,9 +111,7 @@ def _chosen(
     return found
 
 
-def _wait_gone(
-    api: ApiClient, chosen: list[tuple[meta.Kind, str, str]], timeout_s: float
-) -> None:
+def _wait_gone(api: ApiClient, chosen: list[tuple[meta.Kind, str, str]], timeout_s: float) -> None:
     end = time.monotonic() + timeout_s
     for kind, name, namespace in chosen:
         while api.find(kind, name, namespace) is not None:
@@ -126,15 +125,14 @@ def _wait_gone(
 
 @click.command(
     epilog="Examples:\n\n\b\n  sudo netsim scale deploy/web --replicas 5\n"
-    "  sudo netsim scale rs web-5d4f --replicas 0\n  sudo netsim scale deploy/a deploy/b --replicas 2"
+    "  sudo netsim scale rs web-5d4f --replicas 0\n"
+    "  sudo netsim scale deploy/a deploy/b --replicas 2"
 )
 @click.argument("what", nargs=-1, required=True, metavar="TYPE/NAME... | TYPE NAME...")
 @click.option("--replicas", type=click.IntRange(min=0), required=True, help="How many.")
 @namespace_option
 @lab_option
-def scale_command(
-    what: tuple[str, ...], replicas: int, namespace: str, lab: str | None
-) -> None:
+def scale_command(what: tuple[str, ...], replicas: int, namespace: str, lab: str | None) -> None:
     """Set the number of replicas of deployments and replicasets."""
     api = client_of(lab)
     for kind, name in parse_targets(what):

@@ -98,5 +98,7 @@ def version_command(how: str | None) -> None:
             }
         )
     else:
-        print(f"netsim {netsim.__version__} (Python {platform.python_version()}, "
-              f"Linux {platform.release()} {platform.machine()})")
+        print(
+            f"netsim {netsim.__version__} (Python {platform.python_version()}, "
+            f"Linux {platform.release()} {platform.machine()})"
+        )

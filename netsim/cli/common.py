@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TypeVar
 
 import click
 
@@ -14,26 +12,18 @@ from netsim.errors import NotFoundError, PreconditionError, UsageError
 from netsim.lab import launch
 from netsim.server.client import ApiClient
 
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def lab_option(function: F) -> F:
-    """Adds `--lab`: by default the only lab that runs, or the one called `default`."""
-    return click.option(
-        "-L",
-        "--lab",
-        metavar="NAME",
-        shell_complete=labs,
-        help="The lab, when several run. [env: NETSIM_LAB]",
-        envvar="NETSIM_LAB",
-    )(function)
-
-
-def namespace_option(function: F) -> F:
-    """Adds `-n`."""
-    return click.option(
-        "-n", "--namespace", default="default", show_default=True, help="Namespace."
-    )(function)
+# By default the only lab that runs, or the one called `default`.
+lab_option = click.option(
+    "-L",
+    "--lab",
+    metavar="NAME",
+    shell_complete=labs,
+    help="The lab, when several run. [env: NETSIM_LAB]",
+    envvar="NETSIM_LAB",
+)
+namespace_option = click.option(
+    "-n", "--namespace", default="default", show_default=True, help="Namespace."
+)
 
 
 def need_root() -> None:

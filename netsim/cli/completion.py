@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -26,13 +27,14 @@ def completion_command(shell: str) -> None:
     print(kind(cli, {}, "netsim", "_NETSIM_COMPLETE").source())
 
 
-Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Items: TypeAlias = "list[CompletionItem[str]]"
+Completer: TypeAlias = "Callable[[click.Context, click.Parameter, str], Items]"
 
 
 def quietly(names: Callable[[click.Context], list[str]]) -> Completer:
     """A completer from a function that lists names; whatever goes wrong completes nothing."""
 
-    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
         try:
             found = names(ctx)
         except (NetsimError, OSError):
@@ -65,4 +67,4 @@ def kinds(_: click.Context) -> list[str]:
     """Plural names of the kinds a lab has."""
     from netsim.api import meta
 
-    return [kind.plural for kind in meta.KINDS.values()]
+    return [kind.plural for kind in meta.KINDS]

@@ -187,7 +187,9 @@ def print_tables(targets: Sequence[tuple[Kind, str]], asked: Asked) -> None:
     "  sudo netsim get svc,endpointslices -A\n  sudo netsim get deploy/web -o yaml\n"
     "  sudo netsim get pods -l app=web -w"
 )
-@click.argument("what", nargs=-1, metavar="TYPE[,TYPE] [NAME...] | TYPE/NAME...", shell_complete=kinds)
+@click.argument(
+    "what", nargs=-1, metavar="TYPE[,TYPE] [NAME...] | TYPE/NAME...", shell_complete=kinds
+)
 @namespace_option
 @click.option("-A", "--all-namespaces", is_flag=True, help="Objects of all namespaces.")
 @click.option("-l", "--selector", default="", help="Label selector: app=web,tier in (a,b),!old.")

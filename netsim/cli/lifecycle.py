@@ -55,8 +55,8 @@ def check_machine() -> None:
 
 
 @click.command(
-    epilog="FILE is a YAML or JSON file, a directory of them, or - for standard input: an optional\n"
-    "Lab and Kubernetes objects, also as `kubectl get -o yaml` prints them.\n\n"
+    epilog="FILE is a YAML or JSON file, a directory of them, or - for standard input: an\n"
+    "optional Lab and Kubernetes objects, also as `kubectl get -o yaml` prints them.\n\n"
     "Examples:\n\n\b\n  sudo netsim up topology.yaml\n"
     "  kubectl get nodes,pods,svc,endpointslices -A -o yaml | sudo netsim up --name copy -\n"
     "  sudo netsim up --dry-run topology.yaml    # what would change"

@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             close = meta.suggest(args[0], list(COMMANDS))
             if close:
-                error.message += f" Did you mean '{close}'?"
+                raise click.UsageError(f"{error.message} Did you mean '{close}'?") from error
             raise
 
 

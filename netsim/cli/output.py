@@ -93,7 +93,8 @@ def dump_yaml(value: object) -> None:
             return True
 
     print(
-        yaml.dump(value, Dumper=Dumper, sort_keys=False, default_flow_style=False, width=100), end=""
+        yaml.dump(value, Dumper=Dumper, sort_keys=False, default_flow_style=False, width=100),
+        end="",
     )
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -81,7 +82,8 @@ def logs_command(
 
 @click.command(
     epilog="Without -w packets are printed by tcpdump; `-w -` writes pcapng to standard output.\n\n"
-    "Examples:\n\n\b\n  sudo netsim capture client\n  sudo netsim capture node/node1 -w node1.pcapng\n"
+    "Examples:\n\n\b\n  sudo netsim capture client\n"
+    "  sudo netsim capture node/node1 -w node1.pcapng\n"
     "  sudo netsim capture web-1 -w - | wireshark -k -i -"
 )
 @click.argument("target", metavar="POD|node/NODE", shell_complete=pods_and_nodes)
@@ -102,11 +104,9 @@ def capture_command(
     api = client_of(lab)
     name = qualified(target, namespace)
     locate(chosen_lab(lab), name)
-    printer = None
-    if file is None and sys.stdout.isatty():
-        printer = _tcpdump()
-        assert printer.stdin is not None
-        out = printer.stdin
+    printer = _tcpdump() if file is None and sys.stdout.isatty() else None
+    if printer is not None and printer.stdin is not None:
+        out: Path | IO[bytes] = printer.stdin
     elif file in (None, "-"):
         out = sys.stdout.buffer
     else:

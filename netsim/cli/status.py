@@ -37,7 +37,11 @@ def _print(status: Json) -> None:
         rows.append(
             [
                 text(node, "name"),
-                "external" if node.get("external") else "Ready" if node.get("ready") else "NotReady",
+                "external"
+                if node.get("external")
+                else "Ready"
+                if node.get("ready")
+                else "NotReady",
                 text(node, "address"),
                 text(node, "podCIDR"),
                 number(node, "pods"),

@@ -1,4 +1,4 @@
-"""What an object becomes before it is stored, whoever writes it: defaults, validation, cluster IP."""
+"""What an object becomes before it is stored: defaults, validation, cluster IP."""
 
 from __future__ import annotations
 

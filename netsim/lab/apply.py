@@ -70,13 +70,11 @@ def changed_fields(before: object, after: object, path: str = "") -> list[str]:
 
 
 def wanted(obj: Json, *, status: bool) -> dict[str, object]:
-    """What a user asks for in `obj`: without the server's metadata, and `status` only on request."""
+    """What a user asks for: without the server's metadata, and with `status` only on request."""
     out = {k: v for k, v in obj.items() if k != "status" or status}
     metadata = mapping(obj, "metadata")
     kept = {k: v for k, v in metadata.items() if k not in SERVER_METADATA}
-    annotations = {
-        k: v for k, v in mapping(metadata, "annotations").items() if k != LAST_APPLIED
-    }
+    annotations = {k: v for k, v in mapping(metadata, "annotations").items() if k != LAST_APPLIED}
     if annotations or "annotations" in kept:
         kept["annotations"] = annotations
     out["metadata"] = kept

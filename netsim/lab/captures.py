@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, Self
 from urllib.parse import urlencode
 
 from netsim.api.fields import number
@@ -19,7 +19,9 @@ class Capture:
     `missed` packets found no room because the file was written too slowly.
     """
 
-    def __init__(self, api: ApiClient, target: str, file: Path | BinaryIO, snaplen: int = 0) -> None:
+    def __init__(
+        self, api: ApiClient, target: str, file: Path | IO[bytes], snaplen: int = 0
+    ) -> None:
         self._api = api
         self._query = urlencode({"target": qualified(target), "snaplen": snaplen})
         self._file = file

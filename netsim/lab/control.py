@@ -32,8 +32,8 @@ from netsim.dataplane.messages import Hello
 from netsim.errors import NetsimError
 from netsim.lab.admission import Admission
 from netsim.lab.dataplane_link import DataplaneLink
-from netsim.lab.init_client import InitClient
 from netsim.lab.infrastructure import Infrastructure, node_key
+from netsim.lab.init_client import InitClient
 from netsim.lab.initial import ingest
 from netsim.lab.lab_api import LabApi
 from netsim.lab.pod_logs import PodLogs

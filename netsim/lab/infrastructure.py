@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from netsim.api.lab_spec import Lab
-from netsim.api.meta import name_of
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
 from netsim.controllers.routes import node_net, overlay_mtu
 from netsim.lab import names, sandbox
 from netsim.lab.init_client import InitClient
 from netsim.linux import ns
+from netsim.linux.net import Route
 from netsim.store.base import View
 
 FABRIC = "fabric"
@@ -28,7 +28,7 @@ SHAPE = "shape"  # name of a descriptor whose memfd tells what a node's sandbox 
 
 
 def node_key(name: str) -> str:
-    """init's key for a node's sandbox."""
+    """Init's key for a node's sandbox."""
     return f"node/{name}"
 
 
@@ -151,13 +151,13 @@ class Infrastructure:
 
     def _node_routes(
         self, lab: Lab, node: sandbox.NodeNet, nets: list[NodeNet]
-    ) -> list[sandbox.Route]:
+    ) -> list[Route]:
         peers = [
             sandbox.PeerNet(n.address, n.pod_cidr, n.pod_len) for n in nets if n.name != node.name
         ]
         return sandbox.node_routes(node, (lab.pod_cidr.base, lab.pod_cidr.length), peers)
 
-    def _ensure_node(self, node: sandbox.NodeNet, routes: list[sandbox.Route], name: str) -> None:
+    def _ensure_node(self, node: sandbox.NodeNet, routes: list[Route], name: str) -> None:
         if name not in self._made:
             assert self._fabric is not None
             fds = dict(self._maker.create_node(node, routes, self._fabric))
@@ -177,5 +177,3 @@ class Infrastructure:
 def _shape(node: sandbox.NodeNet) -> bytes:
     """What a sandbox was made from, to be compared after a restart."""
     return json.dumps(asdict(node), sort_keys=True).encode()
-
-

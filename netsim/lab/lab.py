@@ -1,8 +1,8 @@
 """`Lab`: the object that people script. Everything that the command line can do with a lab.
 
-    with netsim.Lab("topology.yaml") as lab:
-        print(lab.run("client", ["curl", "-s", "http://10.96.0.10/hostname"]).stdout)
-        lab.scale("deployment/web", 5)
+with netsim.Lab("topology.yaml") as lab:
+    print(lab.run("client", ["curl", "-s", "http://10.96.0.10/hostname"]).stdout)
+    lab.scale("deployment/web", 5)
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Lab:
         """One object. NotFoundError."""
         return self.api.get(meta.resolve_kind(kind), name, namespace)
 
-    def list(self, kind: str, namespace: str | None = None, selector: str = "") -> list[Json]:
+    def objects(self, kind: str, namespace: str | None = None, selector: str = "") -> list[Json]:
         """Objects of a kind: of all namespaces when `namespace` is None."""
         return list(self.api.list(meta.resolve_kind(kind), namespace, labels=selector))
 
@@ -169,9 +169,19 @@ class Lab:
         """The command that runs `argv` in POD, NAMESPACE/POD or node/NAME, for subprocess."""
         return entry_argv(self.name, target, argv)
 
-    def popen(self, target: str, argv: Sequence[str], **options: int) -> subprocess.Popen[str]:
-        """Start a program in a pod or node; `options` as `subprocess.Popen` takes them."""
-        return subprocess.Popen(self.exec_argv(target, argv), text=True, **options)
+    def popen(
+        self,
+        target: str,
+        argv: Sequence[str],
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a program in a pod or node; streams as `subprocess.Popen` takes them."""
+        return subprocess.Popen(
+            self.exec_argv(target, argv), text=True, stdin=stdin, stdout=stdout, stderr=stderr
+        )
 
     def run(
         self,

@@ -1,12 +1,12 @@
 """The lab's own part of the API, beside Kubernetes': `/netsim/...`.
 
-    GET  /netsim/status                       LabStatus
-    GET  /netsim/wait?timeoutSeconds=N        LabStatus, as soon as the lab is ready or after N s
-    POST /netsim/apply                        {objects, prune, dryRun} -> {steps}
-    GET  /netsim/services                     rows that the data plane runs
-    GET  /netsim/flows?node=NAME              tracked connections of a node
-    GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
-    DELETE /netsim/captures/ID                ID: the Netsim-Capture header of the answer above
+GET  /netsim/status                       LabStatus
+GET  /netsim/wait?timeoutSeconds=N        LabStatus, as soon as the lab is ready or after N s
+POST /netsim/apply                        {objects, prune, dryRun} -> {steps}
+GET  /netsim/services                     rows that the data plane runs
+GET  /netsim/flows?node=NAME              tracked connections of a node
+GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
+DELETE /netsim/captures/ID                ID: the Netsim-Capture header of the answer above
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ class LabApi:
     def app(self) -> web.Application:
         """Kubernetes' API and ours in one application."""
         control = self._control
-        app = create_app(
-            control.store, control.admission, Hooks(pod_log=control.logs)
-        )
+        app = create_app(control.store, control.admission, Hooks(pod_log=control.logs))
         app.router.add_get("/netsim/status", self.status)
         app.router.add_get("/netsim/wait", self.wait)
         app.router.add_post("/netsim/apply", self.apply)

@@ -128,7 +128,7 @@ class Maker:
     """
 
     def __init__(self) -> None:
-        self._template = -1
+        self._home: Fds = {}  # where the thread is between two sandboxes
         self._fabric: tuple[tuple[int, int], Netlink] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
         try:
@@ -143,9 +143,8 @@ class Maker:
         if self._fabric:
             self._fabric[1].close()
             self._fabric = None
-        if self._template >= 0:
-            os.close(self._template)
-            self._template = -1
+        ns.close_all(self._home)
+        self._home = {}
 
     def create_fabric(self, link_mtu: int) -> Fds:
         """The namespace (`net`) with the bridge br0 that the nodes' eth0 hang on; no addresses."""
@@ -167,7 +166,13 @@ class Maker:
         return self._run(self._update_routes, node, fds["net"], wanted)
 
     def _run(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-        return self._thread.submit(function, *args, **named).result()
+        def work() -> T:
+            try:
+                return function(*args, **named)
+            finally:
+                ns.enter(self._home)  # the thread would keep the last sandbox alive
+
+        return self._thread.submit(work).result()
 
     def _prepare(self) -> None:
         """Put this thread into the template mount namespace; nothing in it reaches the host."""
@@ -176,11 +181,10 @@ class Maker:
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
         syscalls.mount("proc", "/proc", "proc", READ_ONLY & ~syscalls.MS_RDONLY)
         syscalls.umount("/sys", syscalls.MNT_DETACH)
-        self._template = ns.open_current(("mnt",))["mnt"]
+        self._home = ns.open_current()
 
     def _begin(self, name: str, files: Mapping[str, str]) -> None:
         """Enter new namespaces with a host name, /sys and `files` (those that /etc has)."""
-        syscalls.setns(self._template, syscalls.CLONE_NEWNS)
         syscalls.unshare(NEW_SANDBOX)
         hostname = short_hostname(name)
         syscalls.sethostname(hostname)

@@ -78,7 +78,11 @@ def _container_problem(pod: Json) -> str:
 
 def _pod_problem(pod: Json) -> str:
     phase = text(mapping(pod, "status"), "phase") or "Pending"
-    if holds(pod, "Ready") or phase == "Succeeded" or "deletionTimestamp" in mapping(pod, "metadata"):
+    if (
+        holds(pod, "Ready")
+        or phase == "Succeeded"
+        or "deletionTimestamp" in mapping(pod, "metadata")
+    ):
         return ""
     if not text(mapping(pod, "spec"), "nodeName"):
         reason = text(condition(pod, "PodScheduled"), "message")
@@ -109,7 +113,9 @@ def not_ready(view: View, running: Running) -> list[dict[str, str]]:
     return problems
 
 
-def _node_row(node: Json, running: Running, pods: Sequence[Json], stats: Mapping[str, Json]) -> Json:
+def _node_row(
+    node: Json, running: Running, pods: Sequence[Json], stats: Mapping[str, Json]
+) -> Json:
     name = name_of(node)
     return {
         "name": name,

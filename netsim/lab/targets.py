@@ -10,7 +10,7 @@ from netsim.linux import enter
 
 
 def qualified(target: str, namespace: str = "default") -> str:
-    """init's key for a target, which is also the data plane's name: `pod/NS/NAME`, `node/NAME`."""
+    """Init's key for a target, which is also the data plane's name: `pod/NS/NAME`, `node/NAME`."""
     if target.startswith("node/"):
         return target
     name = target.removeprefix("pod/")

@@ -49,8 +49,9 @@ def _all_problems(loaded: manifests.Loaded) -> list[Problem]:
 def _refuse(problems: Sequence[Problem]) -> None:
     wrong = errors(problems)
     if wrong:
+        count = f"{len(wrong)} problem{'s' if len(wrong) > 1 else ''}"
         raise UsageError(
-            f"{len(wrong)} problem{'s' if len(wrong) > 1 else ''} in the topology; nothing was done",
+            f"{count} in the topology; nothing was done",
             "\n".join(str(p) for p in problems),
             "netsim validate FILE prints the same",
         )
