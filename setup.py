@@ -116,7 +116,7 @@ class BuildExt(build_ext):
         pyx, *rest = ext.sources
         [made] = cythonize(
             Extension(ext.name, [pyx]),
-            build_dir=f"build/cython-{NAME}",
+            build_dir=None if FLAVOUR.linetrace else f"build/cython-{NAME}",  # seen by coverage
             compiler_directives=directives,
             quiet=True,
         )
