@@ -25,7 +25,7 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
         Namespaces(),
         Quiet(partial(nodes, backends=backends), "Lab", "Node"),
         Quiet(lost_pods, "Node", "Pod"),
-        Quiet(deployments, "Deployment", "ReplicaSet"),
+        Quiet(deployments, "Deployment", "ReplicaSet", "Pod"),
         Quiet(replica_sets, "ReplicaSet", "Pod"),
         Quiet(scheduler, "Node", "Pod"),
         Quiet(ipam, "Node", "Pod"),

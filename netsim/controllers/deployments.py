@@ -24,6 +24,7 @@ from netsim.controllers.names import suffix
 from netsim.controllers.objects import (
     controller_of,
     deleting,
+    finished,
     owner_reference,
     spec,
     status,
@@ -76,7 +77,7 @@ def _deployment(p: Pass, deployment: Json, owned: Sequence[Json]) -> list[Write]
     if flag(spec(deployment), "paused") and owned:
         current, old = current or owned[-1], []
     recreate = text(mapping(spec(deployment), "strategy"), "type") == "Recreate"
-    if recreate and any(number(status(rs), "replicas") or _replicas(rs) for rs in old):
+    if recreate and (any(_replicas(rs) for rs in old) or _running(p.view, old)):
         return _scaled(old, 0) or _report(p, deployment, current, old)
     if current is None:
         return [Create(_replica_set(p.view, deployment, owned))]
@@ -92,6 +93,16 @@ def _deployment(p: Pass, deployment: Json, owned: Sequence[Json]) -> list[Write]
 def _complete(deployment: Json, current: Json) -> bool:
     """Whether the current ReplicaSet can carry the Deployment alone."""
     return number(status(current), "availableReplicas") >= _replicas(deployment)
+
+
+def _running(view: View, owned: Iterable[Json]) -> bool:
+    """Whether any pod of these ReplicaSets has not ended yet, terminating ones included (K-17)."""
+    names = {(namespace_of(rs), name_of(rs)) for rs in owned}
+    return any(
+        (namespace_of(pod), text(controller_of(pod), "name")) in names and not finished(pod)
+        for namespace in {namespace for namespace, _ in names}
+        for pod in view.list("Pod", namespace)
+    )
 
 
 def _scaled(replica_sets: Iterable[Json], replicas: int) -> list[Write]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from netsim.api.addresses import Cidr, address_or_none, format_address
 from netsim.api.fields import Json, flag, text
 from netsim.api.meta import ObjectKey, annotations_of, name_of, namespace_of
+from netsim.api.pods import POD_IP_ANNOTATION
 from netsim.controllers.base import Pass, Update, Write
 from netsim.controllers.nodes import internal_ip, is_external, pod_range
 from netsim.controllers.objects import (
@@ -22,7 +23,6 @@ from netsim.controllers.objects import (
     with_status,
 )
 from netsim.controllers.ranges import next_free
-from netsim.controllers.scheduler import POD_IP
 
 LAST_RESERVED = "netsim.dev/last-reserved-ip"
 # Of a node's range: the base is the tunnel's, the first address is cni0's, the last is broadcast.
@@ -78,8 +78,8 @@ def _allocate(
     first, last = cidr.base + RESERVED_LOW, cidr.last - RESERVED_HIGH
     start = pointer = address_or_none(annotations_of(node).get(LAST_RESERVED, "")) or first - 1
     writes: list[Write] = []
-    for pod in sorted(wanting, key=lambda pod: POD_IP not in annotations_of(pod)):
-        fixed = annotations_of(pod).get(POD_IP)
+    for pod in sorted(wanting, key=lambda pod: POD_IP_ANNOTATION not in annotations_of(pod)):
+        fixed = annotations_of(pod).get(POD_IP_ANNOTATION)
         address = address_or_none(fixed) if fixed else next_free(first, last, pointer, used)
         why = _refusal(cidr, fixed, address, used)
         if why or address is None:

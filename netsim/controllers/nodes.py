@@ -18,6 +18,12 @@ from netsim.api.addresses import Cidr, address_or_none, format_address
 from netsim.api.fields import Json, items, text
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import ObjectKey, annotations_of, labels_of, name_of, namespace_of
+from netsim.api.workloads import (
+    BACKEND_DATA_ANNOTATION,
+    EXTERNAL_ANNOTATION,
+    GENERATED_ANNOTATION,
+    NODE_IP_ANNOTATION,
+)
 from netsim.backends.base import NO_MAC, Backend, parse_mac
 from netsim.controllers.base import Create, Delete, Pass, Update, Write, lab_of
 from netsim.controllers.objects import (
@@ -32,9 +38,6 @@ from netsim.controllers.objects import (
 )
 from netsim.controllers.ranges import next_free
 
-EXTERNAL = "netsim.dev/external"
-GENERATED = "netsim.dev/generated"
-NODE_IP = "netsim.dev/node-ip"
 LAST_POD_CIDR = "netsim.dev/last-pod-cidr"
 FLANNEL = "flannel.alpha.coreos.com/"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
@@ -68,27 +71,30 @@ def lost_pods(p: Pass) -> list[Write]:
 
 def is_external(node: Json) -> bool:
     """Whether the node is outside this lab's processes."""
-    return annotations_of(node).get(EXTERNAL) == "true"
+    return annotations_of(node).get(EXTERNAL_ANNOTATION) == "true"
 
 
 def internal_ip(node: Json) -> str:
-    """The node's InternalIP, empty if it has none yet."""
+    """The node's InternalIP (the first that is IPv4), empty if it has none yet."""
     for entry in items(status(node), "addresses"):
-        if entry.get("type") == "InternalIP":
-            return text(entry, "address")
+        address = text(entry, "address")
+        if entry.get("type") == "InternalIP" and address_or_none(address) is not None:
+            return address
     return ""
 
 
 def pod_range(node: Json) -> Cidr | None:
     """The node's pod range, None if it has none yet."""
-    cidr = text(spec(node), "podCIDR")
-    return Cidr.parse(cidr) if cidr else None
+    try:
+        return Cidr.parse(text(spec(node), "podCIDR"))
+    except ValueError:
+        return None
 
 
 def vtep_mac(node: Json) -> bytes:
     """The VTEP's MAC as the node announces it, zero without one."""
     try:
-        data = json.loads(annotations_of(node).get(FLANNEL + "backend-data", ""))
+        data = json.loads(annotations_of(node).get(BACKEND_DATA_ANNOTATION, ""))
         return parse_mac(data["VtepMAC"])
     except (ValueError, TypeError, KeyError):
         return NO_MAC
@@ -102,7 +108,7 @@ def derived_mac(lab: Lab, name: str) -> bytes:
 
 def _generate(lab: Lab, stored: Sequence[Json]) -> list[Write]:
     """node1, node2, ...: as many as the lab asks for, two if nobody names any node."""
-    made = {name_of(n): n for n in stored if annotations_of(n).get(GENERATED) == "true"}
+    made = {name_of(n): n for n in stored if annotations_of(n).get(GENERATED_ANNOTATION) == "true"}
     count = lab.generate
     if count is None:
         count = DEFAULT_NODES if len(made) == len(stored) else len(made)
@@ -121,7 +127,7 @@ def _node(name: str) -> dict[str, object]:
         "metadata": {
             "name": name,
             "labels": {HOSTNAME_LABEL: name},
-            "annotations": {GENERATED: "true"},
+            "annotations": {GENERATED_ANNOTATION: "true"},
         },
         "spec": {},
     }
@@ -185,7 +191,7 @@ def _addresses(lab: Lab, stored: Iterable[Json]) -> dict[str, int]:
     used: set[int] = set()
     wanting: list[str] = []
     for node in stored:
-        asked = annotations_of(node).get(NODE_IP) or internal_ip(node)
+        asked = annotations_of(node).get(NODE_IP_ANNOTATION) or internal_ip(node)
         address = address_or_none(asked)
         inside = address is not None and first <= address <= last
         if address is not None and address not in used and (inside or is_external(node)):
@@ -214,7 +220,7 @@ def _with_identity(lab: Lab, node: Json, address: int | None, backend: Backend) 
         node,
         {
             FLANNEL + "backend-type": lab.backend.name,
-            FLANNEL + "backend-data": backend.lease_data(lab.backend.vni, mac),
+            BACKEND_DATA_ANNOTATION: backend.lease_data(lab.backend.vni, mac),
             FLANNEL + "public-ip": ip,
             FLANNEL + "kube-subnet-manager": "true",
         },

@@ -122,7 +122,7 @@ def _new_pods(view: View, rs: Json, count: int) -> list[dict[str, object]]:
                 "namespace": namespace,
                 "ownerReferences": [owner_reference(rs)],
             },
-            "spec": mapping(template, "spec"),
+            "spec": dict(mapping(template, "spec")),
             "status": {"phase": "Pending"},
         }
     return list(made.values())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from netsim.api.addresses import address_or_none
 from netsim.api.fields import Json, flag, items, strings, text
 from netsim.api.meta import annotations_of, labels_of, name_of, namespace_of
+from netsim.api.pods import POD_IP_ANNOTATION
 from netsim.controllers.base import Pass, Update, Write
 from netsim.controllers.nodes import is_external, pod_range
 from netsim.controllers.objects import (
@@ -26,8 +27,6 @@ from netsim.controllers.objects import (
     with_spec,
     with_status,
 )
-
-POD_IP = "netsim.dev/pod-ip"
 
 # Why a node is out, in the scheduler's words; in the order in which they are asked.
 _FILTERS: Mapping[str, Callable[[Json, Json], bool]] = {
@@ -93,7 +92,7 @@ def _listed(refused: Iterable[tuple[str, int]]) -> str:
 
 
 def _has_address(node: Json, pod: Json) -> bool:
-    fixed = annotations_of(pod).get(POD_IP)
+    fixed = annotations_of(pod).get(POD_IP_ANNOTATION)
     if not fixed:
         return True
     address, cidr = address_or_none(fixed), pod_range(node)
