@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from netsim.api.addresses import Cidr, covering
+from netsim.api.defaults import LAB_NAME
 from netsim.api.fields import Json, flag, mapping, text
 from netsim.api.lab_spec import DEFAULT_NODE_CIDR, DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR
 from netsim.api.located import Located
@@ -127,6 +128,6 @@ def _lab(ranges: dict[str, Cidr]) -> dict[str, object]:
     return {
         "apiVersion": LAB_API_VERSION,
         "kind": "Lab",
-        "metadata": {},
+        "metadata": {"name": LAB_NAME},
         "spec": {name: str(cidr) for name, cidr in ranges.items()},
     }

@@ -6,14 +6,16 @@ which callers ask once they know what the lab has already.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import BinaryIO
 
+from netsim.api.defaults import LAB_NAME
 from netsim.api.exported import taken_over
-from netsim.api.fields import Json, text
+from netsim.api.fields import Json, mapping, text
 from netsim.api.foreign_kinds import meant, why_ignored
 from netsim.api.located import Located
 from netsim.api.meta import KIND_BY_NAME, kind_for, suggest
@@ -187,7 +189,17 @@ def _validated(located: list[Located], problems: list[Problem]) -> Loaded:
     found = [*problems, *more]
     for item in kept:
         found += [item.placed(problem) for problem in validate_object(item.obj)]
+    kept = [_named(item) for item in kept]
     return Loaded(kept, _in_order(once(iter(found), set())))
+
+
+def _named(item: Located) -> Located:
+    """A Lab needs no name in a file, but its key does."""
+    meta = mapping(item.obj, "metadata")
+    if item.obj.get("kind") != "Lab" or meta.get("name"):
+        return item
+    obj = {**item.obj, "metadata": {**meta, "name": LAB_NAME}}
+    return dataclasses.replace(item, obj=obj)
 
 
 def _in_order(problems: Iterator[Problem]) -> list[Problem]:

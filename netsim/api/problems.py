@@ -38,7 +38,7 @@ class Problem:
     `reason` is the API's cause (`FieldValueInvalid`, ...). `line` and `column` count from 1 and are
     0 when unknown, as for objects that came over the API; `file` is then empty. `subject` names
     the object, such as `Service default/web`. `at` is the place in the text when it is more exact
-    than the field that the API names.
+    than the field that the API names; with `at_key` that of the key, not of the value.
     """
 
     severity: Severity
@@ -47,6 +47,7 @@ class Problem:
     hint: str = ""
     reason: str = "FieldValueInvalid"
     at: Path = ()
+    at_key: bool = False
     subject: str = ""
     file: str = ""
     line: int = 0
@@ -62,9 +63,9 @@ class Problem:
         at = (*prefix, *self.at) if self.at else ()
         return dataclasses.replace(self, where=(*prefix, *self.where), at=at)
 
-    def placed_at(self, at: Path) -> Problem:
+    def placed_at(self, at: Path, *, key: bool = False) -> Problem:
         """The same problem, shown at another place of the text than the field that it names."""
-        return dataclasses.replace(self, at=at)
+        return dataclasses.replace(self, at=at, at_key=key)
 
     def __str__(self) -> str:
         """`file:line:col: error: path: message (hint)`, without what is not known."""

@@ -91,7 +91,7 @@ def check_labels(where: Path, found: Mapping[str, str]) -> Iterator[Problem]:
     """Keys and values of a map of labels; the field named is the map, as in the API."""
     for key, value in found.items():
         for error in label_key_errors(key):
-            yield invalid(where, key, error).placed_at((*where, key))
+            yield invalid(where, key, error).placed_at((*where, key), key=True)
         for error in label_value_errors(value):
             yield invalid(where, value, error).placed_at((*where, key))
 
@@ -100,7 +100,7 @@ def check_annotations(where: Path, found: Mapping[str, str]) -> Iterator[Problem
     """Keys of annotations (in any case) and their size together."""
     for key in found:
         for error in label_key_errors(key.lower()):
-            yield invalid(where, key, error).placed_at((*where, key))
+            yield invalid(where, key, error).placed_at((*where, key), key=True)
     if sum(len(k.encode()) + len(v.encode()) for k, v in found.items()) > ANNOTATIONS_MAX_BYTES:
         yield too_long(where, ANNOTATIONS_MAX_BYTES)
 

@@ -154,7 +154,7 @@ def _check_policies(spec: Json, kind: str) -> Iterator[Problem]:
         yield warning((*SPEC, "internalTrafficPolicy"), "Local is treated as Cluster, as yet")
     outside = kind in ("NodePort", "LoadBalancer")
     if outside:
-        yield warning((*SPEC, "type"), f"only the cluster IP of a {kind} service is served, as yet")
+        yield warning((*SPEC, "type"), f"only the cluster IP of a {kind} is served, as yet")
     elif external and not texts(spec, "externalIPs"):
         detail = "may only be set for externally-accessible services"
         yield invalid((*SPEC, "externalTrafficPolicy"), external, detail)

@@ -74,7 +74,8 @@ def check_metadata(obj: Json, kind: Kind) -> Iterator[Problem]:
         if key.startswith(OUR_PREFIX) and key not in (*OUR_ANNOTATIONS, *WRITTEN_ANNOTATIONS):
             near = suggest(key, list(OUR_ANNOTATIONS))
             hint = f"did you mean {near}?" if near else f"known: {', '.join(OUR_ANNOTATIONS)}"
-            yield warning((*where, "annotations", key), "no such annotation", hint)
+            at = (*where, "annotations", key)
+            yield warning(at, "no such annotation", hint).placed_at(at, key=True)
 
 
 def check_replica_set(obj: Json) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from netsim.api.meta import suggest
-from netsim.api.problems import Path, Problem, quoted
+from netsim.api.problems import Path, Problem, format_path, quoted
 
 Use: TypeAlias = Literal["used", "ignored", "silent"]
 
@@ -145,7 +145,7 @@ def _check_record(value: object, kind: Record, path: Path) -> Iterator[Problem]:
         where = (*path, key)
         if known is None:
             yield Problem(
-                "error", f'unknown field "{key}"', where, _meant(key, kind), UNKNOWN_REASON
+                "error", f'unknown field "{key}"', where, _meant(key, kind, path), UNKNOWN_REASON
             )
         elif known.use == "used":
             yield from check(inner, known.type, where)
@@ -180,12 +180,13 @@ def _hint(value: object, kind: Scalar) -> str:
     return ""
 
 
-def _meant(key: str, kind: Record) -> str:
+def _meant(key: str, kind: Record, path: Path) -> str:
     near = suggest(key, list(kind.fields))
     if near:
         return f"did you mean {near}?"
     inside = next(iter(_paths(kind, key)), "")
-    return f"it belongs in {inside}" if inside else ""
+    outer = f"{format_path(path)}." if path else ""
+    return f"it belongs in {outer}{inside}" if inside else ""
 
 
 def _paths(kind: Type, key: str, prefix: str = "") -> Iterator[str]:

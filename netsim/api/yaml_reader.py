@@ -87,7 +87,7 @@ class Source:
 
     def placed(self, problem: Problem) -> Problem:
         """The problem with file, line and column filled in."""
-        key = problem.reason not in _VALUE_REASONS
+        key = problem.at_key or problem.reason not in _VALUE_REASONS
         file, line, column = self.place(problem.at or problem.where, key=key)
         return dataclasses.replace(problem, file=file, line=line, column=column)
 
@@ -153,6 +153,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.failed = False
         self.path: list[str | int] = []
+        self.open: list[yaml.CollectionStartEvent] = []
         self.anchors: dict[str, tuple[object, Mark, int]] = {}
         self.size = 0
         self.aliased = 0
@@ -171,7 +172,10 @@ class _Reader:
         except yaml.YAMLError as error:
             self.failed = True
             message, line, column, hint = _explain(error, self.text.text)
-            self._report(message, self.text.first_line + line, column + 1, hint)
+            if self.open and line >= self.text.text.count("\n"):  # at the end of the text
+                self._report("a '[' or '{' that is not closed", *self._position(self.open[-1]))
+            else:
+                self._report(message, self.text.first_line + line, column + 1, hint)
 
     def _events(self) -> Iterator[yaml.Event]:
         self.stream: Iterator[yaml.Event] = yaml.parse(self.text.text, Loader=_LOADER)
@@ -187,10 +191,8 @@ class _Reader:
             raise _BadDocumentError(f"nested deeper than {DEPTH_MAX} levels", event)
         if isinstance(event, yaml.ScalarEvent):
             value, mark = self._scalar(event), Mark(*self._position(event))
-        elif isinstance(event, yaml.SequenceStartEvent):
-            value, mark = self._sequence(event)
         else:
-            value, mark = self._mapping(event)
+            value, mark = self._collection(event)
         if event.anchor is not None:
             self.anchors[event.anchor] = value, mark, self.size - before + 1
         return value, mark
@@ -214,6 +216,16 @@ class _Reader:
             except ValueError as error:
                 raise _BadDocumentError(str(error), event) from None
         return resolve_plain(event.value) if event.implicit[0] else event.value
+
+    def _collection(self, event: yaml.NodeEvent) -> tuple[object, Mark]:
+        assert isinstance(event, yaml.CollectionStartEvent)
+        if event.flow_style:
+            self.open.append(event)
+        sequence = isinstance(event, yaml.SequenceStartEvent)
+        found: tuple[object, Mark] = self._sequence(event) if sequence else self._mapping(event)
+        if event.flow_style:
+            self.open.pop()
+        return found
 
     def _sequence(self, event: yaml.Event) -> tuple[list[object], Mark]:
         values: list[object] = []
