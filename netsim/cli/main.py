@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Examples:\n\n\b\n  sudo netsim up examples/quickstart.yaml\n"
     "  sudo netsim get pods -o wide\n"
-    "  sudo netsim exec client -- curl -s http://web/hostname",
+    "  sudo netsim exec client -- curl -s http://10.96.0.80/hostname",
 )
 @click.option("--debug", is_flag=True, help="Print tracebacks of errors.")
 @click.option(

@@ -22,7 +22,7 @@ from netsim.lab.targets import locate, qualified
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog="The exit code is the program's own, 128+N when signal N killed it.\n\n"
-    "Examples:\n\n\b\n  sudo netsim exec client -- curl -s http://10.96.0.10/hostname\n"
+    "Examples:\n\n\b\n  sudo netsim exec client -- curl -s http://10.96.0.80/hostname\n"
     "  sudo netsim exec node/node1 -- ip route\n  sudo netsim exec -n shop web-1 -- bash",
 )
 @namespace_option

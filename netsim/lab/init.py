@@ -270,14 +270,16 @@ def main() -> None:
     as init.sock listens; the descriptor ends without one if that fails, why is in the log.
     """
     lab, state, handshake = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    argvs = json.loads(sys.argv[4]) or DEFAULT
+    argvs = json.loads(sys.argv[4])
     os.set_inheritable(handshake, False)
     os.umask(0o022)  # programs inherit it; the state directory is private anyway
     pid = become_init()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     env = {**os.environ, "NETSIM_LAB": lab, "NETSIM_STATE": state, "NETSIM_INIT_PID": str(pid)}
-    services = [Service(key, argv, state) for key, argv in argvs.items()]
+    services = [
+        Service(key, argv, state) for key, argv in (DEFAULT if argvs is None else argvs).items()
+    ]
     path = os.path.join(state, "init.sock")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

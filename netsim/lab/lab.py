@@ -1,7 +1,7 @@
 """`Lab`: the object that people script. Everything that the command line can do with a lab.
 
 with netsim.Lab("topology.yaml") as lab:
-    print(lab.run("client", ["curl", "-s", "http://10.96.0.10/hostname"]).stdout)
+    print(lab.run("client", ["curl", "-s", "http://10.96.0.80/hostname"]).stdout)
     lab.scale("deployment/web", 5)
 """
 
