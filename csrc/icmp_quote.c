@@ -121,23 +121,43 @@ static void quoted_checksum(uint8_t *at, const struct quoted_l4 *l, uint64_t add
 	memcpy(at, &check, 2);
 }
 
+/* SCTP's CRC covers the whole packet: kept if all of it is quoted (linear: see rewrite.c). */
+static void rewrite_quoted_sctp(const struct packet *p, const struct ipv4_hdr *q, uint8_t *l4,
+				size_t room)
+{
+	struct sctp_hdr *sctp = (struct sctp_hdr *)(void *)l4;
+	size_t len = from_be16(q->total_len);
+	bool whole = !(q->frag & to_be16(IPV4_MF)) && len >= quoted_ihl(q) + sizeof(*sctp) &&
+		     len - quoted_ihl(q) <= room;
+	uint32_t before;
+
+	len = whole ? len - quoted_ihl(q) : 0;
+	before = crc32c(l4, len, 0);
+	(void)replace(l4, 2, &p->to.dport);
+	(void)replace(l4 + 2, 2, &p->to.sport);
+	if (whole)
+		sctp->checksum ^= before ^ crc32c(l4, len, 0);
+}
+
 static void rewrite_quoted_l4(struct packet *p, struct ipv4_hdr *q, uint64_t addrs)
 {
 	static const struct quoted_l4 icmp_layout = {.check_off = 2};
 	uint8_t *l4 = (uint8_t *)q + quoted_ihl(q);
 	size_t room = (size_t)(p->data + p->len - l4);
 	const struct quoted_l4 *l = NULL;
-	uint64_t ports;
+	uint64_t ports = 0;
 
 	if (q->proto == PROTO_ICMP) {
 		bool request = icmp_class(l4[0]) == ICMP_CLASS_REQUEST;
 
 		ports = replace(l4 + 4, 2, request ? &p->to.dport : &p->to.sport);
 		l = &icmp_layout;
-	} else if (q->proto == PROTO_TCP || q->proto == PROTO_UDP || q->proto == PROTO_SCTP) {
+	} else if (q->proto == PROTO_SCTP) {
+		rewrite_quoted_sctp(p, q, l4, room);
+	} else if (q->proto == PROTO_TCP || q->proto == PROTO_UDP) {
 		ports = replace(l4, 2, &p->to.dport);
 		ports += replace(l4 + 2, 2, &p->to.sport);
-		l = q->proto == PROTO_TCP ? &tcp_layout : q->proto == PROTO_UDP ? &udp_layout : NULL;
+		l = q->proto == PROTO_TCP ? &tcp_layout : &udp_layout;
 	}
 	if (l && room >= (size_t)l->check_off + 2)
 		quoted_checksum(l4 + l->check_off, l, addrs, ports);

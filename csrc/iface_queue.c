@@ -119,6 +119,7 @@ static unsigned receive(struct iface *i, struct packet_pool *pool, struct batch 
 static struct inject describe(const struct packet *p)
 {
 	bool partial = p->flags & PACKET_NEEDS_CSUM;
+	bool wire = p->out->role == IFACE_WIRE;
 
 	return (struct inject){
 	    .gso_type = p->gso_type,
@@ -128,10 +129,10 @@ static struct inject describe(const struct packet *p)
 	    .csum_start = partial ? p->l4_off : 0,
 	    .csum_offset = partial ? p->csum_offset : 0,
 	    .hdr_len = p->gso_type ? p->hdr_len : 0,
-	    .outer_src = p->outer_src,
-	    .outer_dst = p->outer_dst,
-	    .outer_sport = p->outer_sport,
-	    .outer_dport = p->outer_dport,
+	    .outer_src = wire ? p->outer_src : 0,
+	    .outer_dst = wire ? p->outer_dst : 0,
+	    .outer_sport = wire ? p->outer_sport : 0,
+	    .outer_dport = wire ? p->outer_dport : 0,
 	};
 }
 
