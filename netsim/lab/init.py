@@ -30,6 +30,7 @@ from netsim.lab.init_services import DEFAULT, Service
 from netsim.lab.init_spawn import become_init
 
 SHUTDOWN_S = 2.0
+SO_SNDBUFFORCE, SEND_BUFFER_BYTES = 32, 4 << 20  # some 5000 events for a watcher that is late
 ACCEPT_PAUSE_S = 0.05  # when there is no descriptor for another connection
 
 
@@ -157,6 +158,7 @@ class Init:
             time.sleep(ACCEPT_PAUSE_S)
             return
         connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES)
         self._on_readable(connection.fileno(), partial(self._receive, connection))
 
     def _close(self, connection: socket.socket) -> None:
@@ -176,9 +178,7 @@ class Init:
 
     def _receive(self, connection: socket.socket) -> None:
         try:
-            data, fds, flags, _ = socket.recv_fds(
-                connection, m.MESSAGE_BYTES_MAX, m.FDS_MAX, socket.MSG_CMSG_CLOEXEC
-            )
+            data, fds, flags = m.receive(connection)
         except BlockingIOError:
             return
         except OSError:

@@ -188,9 +188,7 @@ def _exchange(
     connection: socket.socket, message: bytes, fds: Sequence[int]
 ) -> tuple[m.Reply, list[int]]:
     socket.send_fds(connection, [message], fds)
-    data, received, _, _ = socket.recv_fds(
-        connection, m.MESSAGE_BYTES_MAX, m.FDS_MAX, socket.MSG_CMSG_CLOEXEC
-    )
+    data, received, _ = m.receive(connection)
     if not data:
         raise ConnectionResetError("init closed the connection")
     return m.decode_reply(data), received

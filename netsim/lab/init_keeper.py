@@ -15,8 +15,9 @@ class Keeper:
 
     def __init__(self) -> None:
         self._kept: dict[str, dict[str, int]] = {}
-        # /proc of this PID namespace, which is mounted nowhere
-        self._proc = syscalls.detached_mount("proc")
+        root = syscalls.detached_mount("proc")  # of this PID namespace, mounted nowhere
+        self._proc = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root)  # to list it
+        os.close(root)
 
     def put(self, key: str, names: Sequence[str], fds: Sequence[int]) -> dict[str, int]:
         """Keep `fds`, which are taken over; the numbers by name. ValueError: names do not match."""

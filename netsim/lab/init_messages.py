@@ -6,6 +6,8 @@ belongs to the last request on its connection; after Watch, Exited events come b
 
 from __future__ import annotations
 
+import array
+import socket
 from collections.abc import Sequence
 
 import msgspec
@@ -153,3 +155,17 @@ Reply = Done | Numbers | Names | KeyPage | Spawned | ProcessPage | Exited | Fail
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def receive(connection: socket.socket) -> tuple[bytes, list[int], int]:
+    """One message, its descriptors (close-on-exec) and flags; no bytes: the other side is gone.
+
+    `socket.recv_fds` will not do: in Python 3.11 it forgets the flags that it is given.
+    """
+    room = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
+    data, parts, flags, _ = connection.recvmsg(MESSAGE_BYTES_MAX, room, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, content in parts:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds), flags

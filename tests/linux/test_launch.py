@@ -1,0 +1,183 @@
+"""The life of a lab seen from the host: started once, found again, gone without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from netsim.errors import ConflictError, NetsimError, NotFoundError, UsageError
+from netsim.lab import launch, names
+from netsim.lab.sandbox import Maker
+from netsim.linux import ns
+from tests.linux.conftest import InitLab, pod
+
+ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def fill(lab: InitLab, maker: Maker, pods: int) -> set[int]:
+    """Pods with a program each, and their names; the inodes of their network namespaces."""
+    inodes = set()
+    for number in range(pods):
+        key = f"pod/default/pod-{number}"
+        fds = maker.create_pod(pod(number))
+        inodes.add(os.fstat(fds["net"]).st_ino)
+        numbers = lab.client.put(key, fds)
+        ns.close_all(fds)
+        assert names.create(lab.name, lab.pid, key, numbers["net"]) == f"{lab.name}-pod-{number}"
+        lab.client.spawn(f"{key}/main", ["sleep", "1000"], ENV, sandbox=key)
+    return inodes
+
+
+def namespaces_in_use() -> set[int]:
+    """Inodes of the network namespaces that any process is in or holds a descriptor of."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found.add((process / "ns/net").stat().st_ino)
+            paths = [process / "fd" / fd for fd in os.listdir(process / "fd")]
+            links = [os.readlink(path) for path in paths]
+        except OSError:
+            continue
+        found |= {int(link[5:-1]) for link in links if link.startswith("net:[")}
+    return found
+
+
+@pytest.mark.linux
+def test_a_lab_is_found_until_it_is_stopped(lab: InitLab) -> None:
+    found = launch.find_lab(lab.name)
+    assert found is not None
+    assert found.init_pid == lab.pid
+    assert found in launch.list_labs()
+    assert oct(lab.state.stat().st_mode & 0o777) == "0o700"
+    launch.check_alive(lab.name)
+    assert launch.stop_lab(lab.name)
+    assert launch.find_lab(lab.name) is None
+    assert not lab.state.exists()
+    assert not launch.stop_lab(lab.name), "again: nothing to do, no error"
+    with pytest.raises(NetsimError, match="has ended"):
+        launch.check_alive(lab.name)
+    with pytest.raises(NotFoundError):
+        launch.init_client(lab.name)
+
+
+@pytest.mark.linux
+def test_a_running_lab_is_not_started_again(lab: InitLab) -> None:
+    with pytest.raises(ConflictError):
+        launch.start_init(lab.name, services={})
+
+
+@pytest.mark.linux
+def test_standard_tools_find_pods_by_name(lab: InitLab, maker: Maker) -> None:
+    fill(lab, maker, 2)
+    listed = subprocess.check_output(["ip", "netns", "list"], text=True)
+    assert {f"{lab.name}-pod-0", f"{lab.name}-pod-1"} <= set(listed.split())
+    command = ["ip", "netns", "exec", f"{lab.name}-pod-1", "ip", "-br", "-4", "addr"]
+    assert "10.244.0.6/32" in subprocess.check_output(command, text=True)
+    launch.stop_lab(lab.name)
+    assert not [path for path in names.NETNS.glob(f"{lab.name}-*") if path.is_symlink()]
+
+
+@pytest.mark.linux
+def test_kill_9_of_init_leaves_nothing_within_a_second(
+    start_lab: Callable[..., InitLab], maker: Maker
+) -> None:
+    lab = start_lab(control=["sleep", "1000"])
+    inodes = fill(lab, maker, 50)
+    pids = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split()
+    assert len(pids) == 51
+    killed = time.monotonic()
+    os.kill(lab.pid, signal.SIGKILL)
+    while any(Path("/proc", pid).exists() for pid in pids) or namespaces_in_use() & inodes:
+        assert time.monotonic() - killed < 1, "something survives init"
+    assert launch.find_lab(lab.name) is None
+    assert lab.name in launch.sweep()
+    assert not names.links(lab.pid)
+    assert not lab.state.exists()
+    again = launch.start_init(lab.name, services={})
+    assert again.init_pid != lab.pid
+
+
+@pytest.mark.linux
+def test_stopping_ends_programs_that_ignore_sigterm(lab: InitLab) -> None:
+    lab.client.spawn("stubborn", ["sh", "-c", "trap '' TERM; sleep 1000"], ENV)
+    (pid,) = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split()
+    began = time.monotonic()
+    assert launch.stop_lab(lab.name)
+    assert time.monotonic() - began < launch.STOP_S + 1
+    assert not Path("/proc", pid).exists()
+
+
+@pytest.mark.linux
+def test_a_stopped_init_that_does_not_answer_is_killed(lab: InitLab) -> None:
+    os.kill(lab.pid, signal.SIGSTOP)
+    assert launch.stop_lab(lab.name)
+    assert launch.find_lab(lab.name) is None
+
+
+@pytest.mark.linux
+def test_a_failed_start_says_what_init_said(
+    run_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "t" + "o" * 62
+    deep = run_root / ("d" * 120)
+    monkeypatch.setenv("NETSIM_RUN", str(deep))
+    with pytest.raises(NetsimError, match=r"did not start(.|\n)*AF_UNIX path too long"):
+        launch.start_init(name, services={})
+
+
+@pytest.mark.linux
+def test_files_are_there_before_init(run_root: Path) -> None:
+    info = launch.start_init(
+        f"t{os.getpid()}-f", services={"control": ["true"]}, files={"initial.json": b"[]"}
+    )
+    try:
+        assert (launch.state_dir(info.name) / "initial.json").read_bytes() == b"[]"
+    finally:
+        launch.stop_lab(info.name)
+
+
+def write_info(directory: Path, pid: int, start: int) -> None:
+    directory.mkdir()
+    text = {"name": directory.name, "init_pid": pid, "init_start": start, "created": 0.0}
+    (directory / "lab.json").write_text(json.dumps({**text, "version": "0"}))
+
+
+def test_a_pid_that_was_used_again_is_not_taken_for_init(run_root: Path) -> None:
+    write_info(run_root / "old", os.getpid(), 1)
+    assert launch.find_lab("old") is None
+    assert launch.list_labs() == []
+    assert not launch.stop_lab("old"), "and we are still alive"
+    assert not (run_root / "old").exists()
+
+
+def test_sweep_keeps_what_it_does_not_know(run_root: Path) -> None:
+    write_info(run_root / "dead", 2**22 + 1, 1)
+    (run_root / "half").mkdir()
+    (run_root / "Not_a_lab").mkdir()
+    assert launch.sweep() == ["dead", "half"]
+    assert [path.name for path in run_root.iterdir()] == ["Not_a_lab"]
+
+
+def test_sweep_leaves_a_lab_that_is_being_started(run_root: Path) -> None:
+    directory = run_root / "coming"
+    with launch._locked(directory):
+        assert launch.sweep() == []
+    assert launch.sweep() == ["coming"]
+
+
+@pytest.mark.parametrize("name", ["", "Lab", "-a", "a-", "a/b", "..", "a" * 64, "a_b", "a.b"])
+def test_a_lab_name_is_a_dns_label(name: str) -> None:
+    with pytest.raises(UsageError):
+        launch.state_dir(name)
+
+
+def test_the_state_root_is_run_netsim_unless_overridden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NETSIM_RUN", raising=False)
+    assert launch.state_root() == Path("/run/netsim")
