@@ -186,7 +186,8 @@ class _Staged:
         new = lifecycle.updated(old, obj, key.namespace)
         if lifecycle.gone_after_update(new):
             return self._remove(key, old, new)
-        return old if lifecycle.same(new, old) else self._put(key, old, new)
+        unchanged = new == old and lifecycle.same(new, old)
+        return old if unchanged else self._put(key, old, new)
 
     def _delete(self, write: Delete) -> Json:
         old = self._existing(write.key)
