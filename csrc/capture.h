@@ -20,7 +20,7 @@ struct capture_config {
 	int fd; /* taken over, on failure too */
 	const char *name;
 	const char *description;
-	uint32_t snaplen;   /* 0: everything */
+	uint32_t snaplen;      /* 0: everything */
 	const uint64_t *clock; /* stepped time to stamp with; NULL: wall clock */
 };
 

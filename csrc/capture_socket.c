@@ -89,7 +89,8 @@ const void *capture_socket_read(struct capture_socket *s, uint32_t snaplen,
 	if (n < 0)
 		return NULL;
 	packet->original = (uint32_t)n;
-	packet->captured = (uint32_t)n < sizeof(s->frame) ? (uint32_t)n : (uint32_t)sizeof(s->frame);
+	packet->captured =
+	    (uint32_t)n < sizeof(s->frame) ? (uint32_t)n : (uint32_t)sizeof(s->frame);
 	if (packet->captured > snaplen)
 		packet->captured = snaplen;
 	packet->flags = from.sll_pkttype == PACKET_OUTGOING ? OUTBOUND : INBOUND;

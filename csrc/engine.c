@@ -29,7 +29,8 @@ static int engine_init(struct engine *e)
 	error = tables_new(&e->tables, random_next(&seed));
 	if (error)
 		return error;
-	error = flow_arena_open(&e->arena, c->arena_fd, c->arena_bytes ? c->arena_bytes : ARENA_BYTES);
+	error =
+	    flow_arena_open(&e->arena, c->arena_fd, c->arena_bytes ? c->arena_bytes : ARENA_BYTES);
 	if (error)
 		return error;
 	error = fabric_new(&e->fabric, e->worker_count, wake_worker, e);
@@ -191,7 +192,8 @@ int engine_peers(struct engine *e, const struct peer_row *rows, size_t count)
 	return error;
 }
 
-/* Nobody is woken: a worker that sleeps sees the new tables when it wakes, and holds no old ones. */
+/* Nobody is woken: a worker that sleeps sees the new tables when it wakes, and holds no old ones.
+ */
 int engine_publish(struct engine *e, uint64_t revision)
 {
 	tables_publish(e->tables, revision);

@@ -2,9 +2,10 @@
 /* engine.h - the engine's inside: workers, what they own, and how the control thread reaches it.
  * Rank 8.
  *
- * A worker owns its pool, nodes and ifaces; only it touches them. The control thread asks by a call,
- * which the worker executes between two poll cycles (or the control thread itself, while the worker
- * does not run). Around a call no packet is under way and no pointer into the tables is held.
+ * A worker owns its pool, nodes and ifaces; only it touches them. The control thread asks by a
+ * call, which the worker executes between two poll cycles (or the control thread itself, while the
+ * worker does not run). Around a call no packet is under way and no pointer into the tables is
+ * held.
  */
 #ifndef NETSIM_ENGINE_H
 #define NETSIM_ENGINE_H
@@ -49,8 +50,8 @@ struct worker {
 	pthread_cond_t done;
 
 	_Alignas(CACHE_LINE) _Atomic(struct call *) call;
-	atomic_uint asleep;	   /* waits: holds nothing, sees everything when it wakes */
-	atomic_bool notified;	   /* somebody has already written to its event descriptor */
+	atomic_uint asleep;        /* waits: holds nothing, sees everything when it wakes */
+	atomic_bool notified;      /* somebody has already written to its event descriptor */
 	_Atomic uint64_t revision; /* of the tables at the last cycle's start */
 };
 
@@ -64,7 +65,7 @@ struct iface_entry {
 
 struct capture_entry {
 	struct capture *capture; /* NULL: stopped */
-	struct iface *iface;	 /* NULL: a socket, or an iface that has gone */
+	struct iface *iface;     /* NULL: a socket, or an iface that has gone */
 };
 
 struct engine {

@@ -2,8 +2,8 @@
 /* engine_call.c - the control thread has a worker run a function, and waits.
  *
  * There is one control thread and it waits, so a mailbox of one slot is enough. Posting is ordered
- * before the look at `asleep`, and the worker's look into the mailbox after it has set `asleep`: one
- * of the two sees the other.
+ * before the look at `asleep`, and the worker's look into the mailbox after it has set `asleep`:
+ * one of the two sees the other.
  */
 #include "engine.h"
 

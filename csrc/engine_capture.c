@@ -11,8 +11,7 @@
 
 static int capture_prepare(struct engine *e)
 {
-	struct capture_entry *grown =
-	    realloc(e->captures, (e->capture_count + 1) * sizeof(*grown));
+	struct capture_entry *grown = realloc(e->captures, (e->capture_count + 1) * sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;

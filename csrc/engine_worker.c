@@ -23,7 +23,7 @@
 enum {
 	POOL_PACKETS = 512,
 	TRACE_RECORDS = 16384,
-	READY_ROUNDS = 128, /* batches from memory in one cycle */
+	READY_ROUNDS = 128,       /* batches from memory in one cycle */
 	EXPIRE_BUDGET_BUSY = 512, /* flow records per node and tick */
 	EXPIRE_BUDGET_IDLE = 8192,
 };

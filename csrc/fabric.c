@@ -3,8 +3,8 @@
  *
  * The directory maps a node's id to its worker and its link. Pages of it are made as ids grow and
  * live as long as the fabric. Any worker reads the worker's number; the link's pointer is read and
- * written by that worker only. A packet that finds its node gone is dropped where that shows: at the
- * sender, or when it is taken from the ring.
+ * written by that worker only. A packet that finds its node gone is dropped where that shows: at
+ * the sender, or when it is taken from the ring.
  */
 #include "fabric.h"
 
@@ -18,8 +18,8 @@
 enum {
 	PAGE_ENTRIES = 1024,
 	PAGES = 1024,
-	RING_BYTES = 4 << 20,
-	COLLECT_MAX = 64, /* packets per ring and call: they come out of the worker's pool */
+	RING_BYTES = 8 << 20, /* about 120 super-packets */
+	COLLECT_MAX = 64,     /* packets per ring and call: they come out of the worker's pool */
 };
 
 struct place {
@@ -31,7 +31,7 @@ struct place {
 struct side {
 	_Alignas(CACHE_LINE) struct ready_list *ready;
 	struct ring *in[WORKERS_MAX]; /* by the worker that fills it */
-	uint64_t to_wake;	      /* bit per worker */
+	uint64_t to_wake;             /* bit per worker */
 };
 static_assert(WORKERS_MAX <= 64, "to_wake has a bit per worker");
 

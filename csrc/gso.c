@@ -67,7 +67,7 @@ static void tcp_finish(uint8_t *ip, const struct layout *at, uint32_t from, bool
 
 	t->seq = to_be32(from_be32(t->seq) + from);
 	if (!last)
-		t->flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+		t->flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
 	if (!first)
 		t->flags &= (uint8_t)~TCP_CWR;
 	t->checksum = 0;

@@ -13,10 +13,10 @@
 enum { GSO_BYTES_MAX = 65535 - 28 }; /* one UDP_SEGMENT send: below one IPv4/UDP datagram's limit */
 
 struct gso_out {
-	uint8_t *data;	   /* segments one after the other */
-	size_t room;	   /* bytes at data */
-	uint32_t len;	   /* bytes used */
-	uint16_t segment;  /* size of every segment but the last */
+	uint8_t *data;    /* segments one after the other */
+	size_t room;      /* bytes at data */
+	uint32_t len;     /* bytes used */
+	uint16_t segment; /* size of every segment but the last */
 	uint16_t count;
 	uint16_t max; /* segments at most; 0: 64 */
 };

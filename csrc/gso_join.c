@@ -87,8 +87,8 @@ static bool join_copy(const struct join *j, uint8_t *to, const uint8_t *data, si
 {
 	const uint8_t *tcp = data + j->headers - j->tcp_len;
 	size_t payload = size - j->headers;
-	uint64_t sum = checksum_pseudo_v4(j->ip->src, j->ip->dst, PROTO_TCP,
-					  (uint16_t)(j->tcp_len + payload));
+	uint64_t sum =
+	    checksum_pseudo_v4(j->ip->src, j->ip->dst, PROTO_TCP, (uint16_t)(j->tcp_len + payload));
 
 	sum = checksum_partial(tcp, j->tcp_len, sum);
 	sum = checksum_partial_copy(to + j->headers + j->payload, data + j->headers, payload, sum);
@@ -142,7 +142,8 @@ size_t gso_join(struct packet *p, const uint8_t *data, size_t len, size_t tunnel
 		    !join_copy(&j, p->data, next, size))
 			break;
 		flags = ((const struct tcp_hdr *)(const void *)(next + tunnel +
-								sizeof(struct ipv4_hdr)))->flags;
+								sizeof(struct ipv4_hdr)))
+			    ->flags;
 		j.payload += (uint32_t)(size - j.headers);
 		j.count++;
 		used += size;

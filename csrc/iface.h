@@ -14,10 +14,10 @@ struct node;
 struct capture;
 
 enum iface_role {
-	IFACE_POD,   /* a pod's eth0 */
-	IFACE_STACK, /* the node's own network stack: cni0 */
-	IFACE_TUNNEL,/* the node's own network stack: flannel0 or flannel.1 */
-	IFACE_WIRE,  /* to other nodes */
+	IFACE_POD,    /* a pod's eth0 */
+	IFACE_STACK,  /* the node's own network stack: cni0 */
+	IFACE_TUNNEL, /* the node's own network stack: flannel0 or flannel.1 */
+	IFACE_WIRE,   /* to other nodes */
 };
 
 struct iface_stats {
@@ -37,13 +37,13 @@ struct iface {
 	uint8_t role;
 	bool up;
 	uint16_t mtu;
-	int fd;		  /* to poll for input; -1 if polled by other means */
+	int fd;           /* to poll for input; -1 if polled by other means */
 	struct addr addr; /* pod's address (IFACE_POD): source addresses are checked against it */
 	struct iface_stats stats;
-	struct capture *capture; /* NULL unless somebody watches */
+	struct capture *capture;  /* NULL unless somebody watches */
 	struct iface *ready_next; /* worker's list of ifaces with input in memory */
-	bool ready;		  /* on that list */
-	bool more;		  /* receive() left input in memory that fd does not show */
+	bool ready;               /* on that list */
+	bool more;                /* receive() left input in memory that fd does not show */
 	char name[32];
 };
 
@@ -83,8 +83,8 @@ struct iface_ops {
 	 * receive() - Fill @b with up to BATCH_MAX packets taken from @pool
 	 *
 	 * Sets p->in, data, len and segmentation fields; for a wire also outer_*. Counts rx_* and
-	 * shows each packet to the capture. Must not block. Sets i->more when it is to be called again
-	 * although fd may not poll readable.
+	 * shows each packet to the capture. Must not block. Sets i->more when it is to be called
+	 * again although fd may not poll readable.
 	 *
 	 * Return: packets received, 0 if there is none now.
 	 */
@@ -92,8 +92,8 @@ struct iface_ops {
 	/**
 	 * send() - Send packets in order; takes ownership of all of them
 	 *
-	 * What can not be sent is given back to @pool after node_count_drop(). Counts tx_* and shows
-	 * each packet to the capture.
+	 * What can not be sent is given back to @pool after node_count_drop(). Counts tx_* and
+	 * shows each packet to the capture.
 	 */
 	void (*send)(struct iface *i, struct packet_pool *pool, struct packet *const *pkt,
 		     unsigned count);

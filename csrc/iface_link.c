@@ -192,10 +192,10 @@ static void link_close(struct iface *i)
 }
 
 static const struct iface_ops link_ops = {
-	.name = "link",
-	.receive = link_receive,
-	.send = link_send,
-	.close = link_close,
+    .name = "link",
+    .receive = link_receive,
+    .send = link_send,
+    .close = link_close,
 };
 
 int iface_link_new(struct iface **out, struct fabric *f)

@@ -155,10 +155,10 @@ static void tun_close(struct iface *i)
 }
 
 static const struct iface_ops tun_ops = {
-	.name = "tun",
-	.receive = tun_receive,
-	.send = tun_send,
-	.close = tun_close,
+    .name = "tun",
+    .receive = tun_receive,
+    .send = tun_send,
+    .close = tun_close,
 };
 
 int iface_tun_new(struct iface **out, int fd)

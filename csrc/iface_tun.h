@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* iface_tun.h - a TUN device, or any descriptor that carries the same datagrams. Rank 6.
  *
- * Each read and write is a 10-byte virtio header and one IPv4 packet (IFF_VNET_HDR). What the header
- * claims is checked against the bytes; packets that contradict it are dropped as BAD_L4.
+ * Each read and write is a 10-byte virtio header and one IPv4 packet (IFF_VNET_HDR). What the
+ * header claims is checked against the bytes; packets that contradict it are dropped as BAD_L4.
  */
 #ifndef NETSIM_IFACE_TUN_H
 #define NETSIM_IFACE_TUN_H

@@ -2,9 +2,9 @@
 /* iface_udp.c - tunnel packets from UDP sockets, and the wire's setting up.
  *
  * Receiving: recvmmsg() straight into pool packets. A datagram that is one tunnel packet is passed
- * on as it is; what UDP_GRO has put together stays in its packet, held by the iface, while gso_join()
- * copies it out into as few packets as the batch has room for. How many messages to ask for follows
- * how many came the last time. Sending is in iface_udp_send.c.
+ * on as it is; what UDP_GRO has put together stays in its packet, held by the iface, while
+ * gso_join() copies it out into as few packets as the batch has room for. How many messages to ask
+ * for follows how many came the last time. Sending is in iface_udp_send.c.
  */
 #include "iface_udp_private.h"
 
@@ -113,8 +113,8 @@ static bool held_refill(struct iface_udp *u, struct packet_pool *pool)
 	return u->held_count > 0;
 }
 
-/* The next packet out of what is held, which is not empty. NULL when the pool is empty: the datagram
- * is given up, for packets that hold datagrams may be the ones that are missing.
+/* The next packet out of what is held, which is not empty. NULL when the pool is empty: the
+ * datagram is given up, for packets that hold datagrams may be the ones that are missing.
  */
 static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
 {
@@ -132,8 +132,8 @@ static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
 			held_drop_first(u, pool);
 			return NULL;
 		}
-		h->used += (uint32_t)gso_join(p, h->packet->data + h->used, left, u->tunnel,
-					      h->segment);
+		h->used +=
+		    (uint32_t)gso_join(p, h->packet->data + h->used, left, u->tunnel, h->segment);
 	}
 	p->in = &u->base;
 	p->outer_src = h->src;
@@ -181,10 +181,10 @@ static void udp_close(struct iface *i)
 }
 
 static const struct iface_ops udp_ops = {
-	.name = "udp",
-	.receive = udp_receive,
-	.send = iface_udp_send,
-	.close = udp_close,
+    .name = "udp",
+    .receive = udp_receive,
+    .send = iface_udp_send,
+    .close = udp_close,
 };
 
 static int set_int(int fd, int level, int option, int value)

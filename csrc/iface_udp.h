@@ -14,8 +14,8 @@ enum { UDP_SENDERS_MAX = 64 };
 /**
  * iface_udp_new() - Make a wire of bound UDP sockets
  * @out:	the iface, on success; its close() closes all of @fds
- * @fds:	fds[0] receives; the others send, chosen by the outer source port; fds[0] sends too if
- *		there are no others
+ * @fds:	fds[0] receives; the others send, chosen by the outer source port; fds[0] sends too
+ *if there are no others
  * @count:	1..1 + UDP_SENDERS_MAX
  * @tunnel:	bytes of tunnel header before each inner packet (VXLAN: 22, flannel udp: 0)
  * @df:		whether outer packets may not be fragmented (flannel udp: yes, VXLAN: no)

@@ -11,7 +11,7 @@
 #include "node.h"
 
 enum {
-	HELD_MAX = 16,		   /* messages per recvmmsg() */
+	HELD_MAX = 16,             /* messages per recvmmsg() */
 	RECEIVE_BYTES = 256 * 1024 /* per batch, so that it stays in the cache */
 };
 
@@ -36,7 +36,7 @@ struct iface_udp {
 	unsigned appetite; /* messages to ask for next */
 	uint32_t overflow_seen;
 
-	bool no_segment;	/* the kernel can not cut: never ask again */
+	bool no_segment;        /* the kernel can not cut: never ask again */
 	unsigned segment_pause; /* sends to make without before asking again */
 };
 

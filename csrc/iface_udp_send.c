@@ -14,7 +14,7 @@
 #include "iface_cut.h"
 
 enum {
-	RUN_MAX = 64,		/* UDP_MAX_SEGMENTS of older kernels */
+	RUN_MAX = 64, /* UDP_MAX_SEGMENTS of older kernels */
 	SEGMENT_PAUSE = 1024,
 };
 
@@ -210,8 +210,8 @@ static bool run_takes(const struct iface_udp *u, const struct run *r, const stru
 }
 
 /* Sends the longest run that pkt[0] begins; returns its length. */
-static unsigned send_plain(struct iface_udp *u, struct packet_pool *pool,
-			   struct packet *const *pkt, unsigned count)
+static unsigned send_plain(struct iface_udp *u, struct packet_pool *pool, struct packet *const *pkt,
+			   unsigned count)
 {
 	struct run r = {.iov_count = 0};
 	unsigned n = 0;

@@ -128,8 +128,7 @@ size_t pcapng_head(uint8_t *to, size_t room, const char *name, const char *descr
 	return first && second ? first + second : 0;
 }
 
-size_t pcapng_packet(uint8_t *to, size_t room, const struct pcapng_packet *packet,
-		     const void *data)
+size_t pcapng_packet(uint8_t *to, size_t room, const struct pcapng_packet *packet, const void *data)
 {
 	struct block b = block_begin(to, room, BLOCK_PACKET);
 

@@ -11,7 +11,7 @@
 
 enum {
 	LINKTYPE_ETHERNET = 1,
-	LINKTYPE_RAW = 101, /* begins with the IP header */
+	LINKTYPE_RAW = 101,   /* begins with the IP header */
 	PCAPNG_OVERHEAD = 64, /* of one packet block, at most */
 };
 
@@ -28,7 +28,7 @@ struct pcapng_packet {
 	uint64_t time_ns;
 	uint32_t captured; /* bytes at data */
 	uint32_t original; /* that the packet had */
-	uint32_t flags;	   /* epb_flags: 1 inbound, 2 outbound */
+	uint32_t flags;    /* epb_flags: 1 inbound, 2 outbound */
 };
 
 size_t pcapng_packet(uint8_t *to, size_t room, const struct pcapng_packet *packet,

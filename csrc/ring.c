@@ -22,11 +22,11 @@ struct ring {
 	size_t size;
 
 	_Alignas(CACHE_LINE) _Atomic size_t written; /* producer's position */
-	size_t reserved;			     /* where it will be after ring_commit() */
+	size_t reserved;                             /* where it will be after ring_commit() */
 	size_t read_seen;
 
 	_Alignas(CACHE_LINE) _Atomic size_t read; /* consumer's position */
-	size_t peeked;				  /* where it will be after ring_release() */
+	size_t peeked;                            /* where it will be after ring_release() */
 	size_t written_seen;
 };
 

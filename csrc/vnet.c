@@ -34,8 +34,8 @@ static bool is_own_csum(const struct vnet_hdr *h, const struct packet *p)
 /* Something tunnelled by the pod itself: nobody on the way looks at it, so finish it here. */
 static void complete_foreign_csum(const struct vnet_hdr *h, struct packet *p)
 {
-	be16 check = checksum_finish(
-	    checksum_partial(p->data + h->csum_start, p->len - h->csum_start, 0));
+	be16 check =
+	    checksum_finish(checksum_partial(p->data + h->csum_start, p->len - h->csum_start, 0));
 
 	if (check == 0)
 		check = 0xffff; /* equal in ones' complement, and not UDP's "none" */

@@ -67,9 +67,7 @@ class Cluster:
                 for n in range(count)
             ]
         )
-        self.engine.routes(
-            [RouteRecord(CLUSTER + (n << 8), 24, "peer", n) for n in range(count)]
-        )
+        self.engine.routes([RouteRecord(CLUSTER + (n << 8), 24, "peer", n) for n in range(count)])
         for n in range(count):
             own = RouteRecord(pod_addr(n), 32, "pod", self.pods[n])
             self.engine.node_routes(self.nodes[n], [own])

@@ -39,7 +39,16 @@ def shim(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Shim:
     sources = [CSRC / f"{name}.c" for name in ("gso", "gso_join", "vnet", "checksum")]
     compile_c(
         cc,
-        [*FLAGS, "-O1", "-shared", "-fPIC", str(HERE / "shim.c"), *map(str, sources), "-o", str(out)],
+        [
+            *FLAGS,
+            "-O1",
+            "-shared",
+            "-fPIC",
+            str(HERE / "shim.c"),
+            *map(str, sources),
+            "-o",
+            str(out),
+        ],
     )
     return Shim(out)
 
@@ -52,11 +61,18 @@ def build_driver(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def build(sanitizer: str) -> Path:
         if sanitizer not in made:
             out = tmp_path_factory.mktemp("driver") / f"engine_driver.{sanitizer}"
-            sources = [HERE / "engine_driver.c", *sorted(CSRC.glob("*.c"))]
+            sources = [*sorted(HERE.glob("*driver*.c")), *sorted(CSRC.glob("*.c"))]
             compile_c(
                 cc,
-                [*FLAGS, "-O1", f"-fsanitize={sanitizer}", "-pthread", *map(str, sources)]
-                + ["-o", str(out)],
+                [
+                    *FLAGS,
+                    "-O1",
+                    f"-fsanitize={sanitizer}",
+                    "-pthread",
+                    "-o",
+                    str(out),
+                    *map(str, sources),
+                ],
             )
             made[sanitizer] = out
         return made[sanitizer]

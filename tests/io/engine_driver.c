@@ -3,8 +3,8 @@
  * sanitizers.
  *
  * Pods are TUN ifaces whose far ends (sequenced-packet sockets) belong to two traffic threads: each
- * pod asks services on UDP port 80, answers what arrives for port 8080, and checks that answers come
- * from the service it asked (or, where the connection has been forgotten meanwhile, from the
+ * pod asks services on UDP port 80, answers what arrives for port 8080, and checks that answers
+ * come from the service it asked (or, where the connection has been forgotten meanwhile, from the
  * endpoint itself). Meanwhile the main thread does at random everything that a control
  * thread can do. Usage: engine_driver ROUNDS [SEED]
  */
@@ -17,23 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "checksum.h"
+#include "driver_traffic.h"
 #include "netsim.h"
 
-enum { WORKERS = 3, NODES = 6, SERVICES = 8, TRAFFIC = 2, PAYLOAD = 64, MTU = 1450 };
-
-struct pod {
-	int fd; /* the pod's own end */
-	be32 addr;
-	uint32_t iface;
-};
+enum { WORKERS = 3, MTU = 1450 };
 
 static struct engine *engine;
 static uint32_t nodes[NODES];
-static struct pod pods[NODES];
 static uint64_t choice; /* main thread's random state */
-static atomic_bool enough;
-static _Atomic uint64_t asked, answered, orphaned, wrong;
 
 #define MUST(expression)                                                                           \
 	do {                                                                                       \
@@ -45,109 +36,15 @@ static _Atomic uint64_t asked, answered, orphaned, wrong;
 		}                                                                                  \
 	} while (0)
 
-static be32 v4(unsigned a, unsigned b, unsigned c, unsigned d)
-{
-	return to_be32(a << 24 | b << 16 | c << 8 | d);
-}
-
 static uint32_t pick(uint32_t n)
 {
 	return (uint32_t)(random_next(&choice) % n);
 }
 
-struct datagram {
-	struct vnet_hdr vnet;
-	struct ipv4_hdr ip;
-	struct udp_hdr udp;
-	uint8_t payload[PAYLOAD];
-} __attribute__((packed));
-
-/* Completes the checksums, or leaves the UDP one partial. */
-static void finish(struct datagram *d, bool partial)
-{
-	uint16_t len = sizeof(d->udp) + sizeof(d->payload);
-	uint64_t sum = checksum_pseudo_v4(d->ip.src, d->ip.dst, PROTO_UDP, len);
-
-	d->vnet = (struct vnet_hdr){0};
-	d->ip.version_ihl = 0x45;
-	d->ip.total_len = to_be16((uint16_t)(sizeof(d->ip) + len));
-	d->ip.proto = PROTO_UDP;
-	d->ip.ttl = 64;
-	d->ip.checksum = 0;
-	d->ip.checksum = checksum_finish(checksum_partial(&d->ip, sizeof(d->ip), 0));
-	d->udp.len = to_be16(len);
-	d->udp.checksum = 0;
-	if (partial) {
-		d->vnet.flags = VNET_NEEDS_CSUM;
-		d->vnet.csum_start = sizeof(d->ip);
-		d->vnet.csum_offset = offsetof(struct udp_hdr, checksum);
-		d->udp.checksum = checksum_fold(sum);
-	} else {
-		d->udp.checksum = checksum_finish(checksum_partial(&d->udp, len, sum));
-	}
-}
-
-static void ask(const struct pod *from, uint64_t *random)
-{
-	uint64_t r = random_next(random);
-	struct datagram d = {
-	    .ip = {.src = from->addr, .dst = v4(10, 96, 0, 1 + (unsigned)(r % SERVICES))},
-	    .udp = {.sport = to_be16((uint16_t)(20000 + (r >> 8) % 2000)), .dport = to_be16(80)},
-	};
-
-	memcpy(d.payload, &d.ip.dst, sizeof(d.ip.dst)); /* the answer must come from there */
-	finish(&d, r >> 63);
-	if (write(from->fd, &d, sizeof(d)) == sizeof(d))
-		atomic_fetch_add(&asked, 1);
-}
-
-static void take(const struct pod *at)
-{
-	struct datagram d;
-	ssize_t n;
-
-	while ((n = read(at->fd, &d, sizeof(d))) > 0) {
-		if ((size_t)n < sizeof(d) || d.ip.proto != PROTO_UDP)
-			continue; /* an ICMP error */
-		if (d.udp.dport == to_be16(8080)) {
-			struct datagram back = d;
-
-			back.ip.src = d.ip.dst;
-			back.ip.dst = d.ip.src;
-			back.ip.frag = 0;
-			back.udp.sport = d.udp.dport;
-			back.udp.dport = d.udp.sport;
-			finish(&back, n & 1);
-			(void)!write(at->fd, &back, sizeof(back));
-		} else if (d.udp.sport == to_be16(8080)) {
-			atomic_fetch_add(&orphaned, 1);
-		} else if (memcmp(&d.ip.src, d.payload, sizeof(d.ip.src)) ||
-			   d.udp.sport != to_be16(80)) {
-			atomic_fetch_add(&wrong, 1);
-		} else {
-			atomic_fetch_add(&answered, 1);
-		}
-	}
-}
-
-static void *traffic(void *context)
-{
-	uintptr_t mine = (uintptr_t)context;
-	uint64_t random = mine + 1;
-
-	while (!atomic_load(&enough)) {
-		for (uintptr_t n = mine; n < NODES; n += TRAFFIC) {
-			ask(&pods[n], &random);
-			take(&pods[n]);
-		}
-		usleep(500);
-	}
-	return NULL;
-}
-
 static struct iface_config iface(uint32_t node, uint8_t role, be32 addr, const char *name)
 {
-	struct iface_config c = {.node = node, .role = role, .mtu = MTU, .addr = addr_from_v4(addr)};
+	struct iface_config c = {
+	    .node = node, .role = role, .mtu = MTU, .addr = addr_from_v4(addr)};
 
 	snprintf(c.name, sizeof(c.name), "%s", name);
 	return c;
@@ -220,9 +117,11 @@ static void set_shared_routes(void)
 	for (unsigned n = 0; n < NODES; n++) {
 		struct node_config c = node_config(n);
 
-		peers[n] = (struct peer_row){.address = c.address, .port = c.port, .node = nodes[n]};
+		peers[n] =
+		    (struct peer_row){.address = c.address, .port = c.port, .node = nodes[n]};
 		memcpy(peers[n].mac, c.vtep_mac, sizeof(c.vtep_mac));
-		routes[n] = (struct route_row){addr_from_v4(v4(10, 244, n, 0)), 120, ROUTE_PEER, 0, n};
+		routes[n] =
+		    (struct route_row){addr_from_v4(v4(10, 244, n, 0)), 120, ROUTE_PEER, 0, n};
 	}
 	routes[NODES] =
 	    (struct route_row){addr_from_v4(v4(10, 96, 0, 0)), 108, ROUTE_SERVICE_RANGE, 0, 0};
@@ -232,7 +131,8 @@ static void set_shared_routes(void)
 
 static struct service_key service_key(unsigned n)
 {
-	return (struct service_key){addr_from_v4(v4(10, 96, 0, 1 + n)), to_be16(80), PROTO_UDP, {0}};
+	return (struct service_key){
+	    addr_from_v4(v4(10, 96, 0, 1 + n)), to_be16(80), PROTO_UDP, {0}};
 }
 
 static void set_service(unsigned n, unsigned endpoints)
@@ -247,7 +147,8 @@ static void set_service(unsigned n, unsigned endpoints)
 	};
 
 	for (unsigned k = 0; k < endpoints; k++)
-		e[k] = (struct endpoint_spec){addr_from_v4(pods[(n + k) % NODES].addr), to_be16(8080)};
+		e[k] =
+		    (struct endpoint_spec){addr_from_v4(pods[(n + k) % NODES].addr), to_be16(8080)};
 	MUST(engine_service_set(engine, &s));
 }
 
@@ -298,8 +199,9 @@ static void churn_pod(void)
 
 	MUST(engine_iface_queue(engine, &c, &id));
 	set_local_routes(n, id);
-	MUST(engine_capture_start(engine, id, open("/dev/null", O_WRONLY | O_CLOEXEC), 0, &capture));
-	finish(&d, false);
+	MUST(
+	    engine_capture_start(engine, id, open("/dev/null", O_WRONLY | O_CLOEXEC), 0, &capture));
+	datagram_finish(&d, false);
 	for (int k = 0; k < 20; k++)
 		MUST(engine_inject(engine, id, packet, sizeof(d) - sizeof(d.vnet), &how));
 	do
@@ -387,8 +289,8 @@ static const struct {
 	void (*run)(void);
 	uint32_t weight;
 } acts[] = {
-    {change_service, 40}, {remove_service, 5}, {publish, 20}, {churn_pod, 20},  {read_back, 20},
-    {trace, 5},		  {clear_flows, 1},    {restart, 1},  {churn_node, 2}, {capture_traffic, 2},
+    {change_service, 40}, {remove_service, 5}, {publish, 20}, {churn_pod, 20}, {read_back, 20},
+    {trace, 5},           {clear_flows, 1},    {restart, 1},  {churn_node, 2}, {capture_traffic, 2},
 };
 
 static void act(void)
@@ -411,11 +313,13 @@ static void act(void)
 static void check_drops(void)
 {
 	static const bool allowed[DROP_REASON_COUNT] = {
-	    [DROP_NO_SERVICE_PORT] = true, [DROP_NO_ENDPOINT] = true,	  [DROP_NO_POD] = true,
-	    [DROP_NO_ROUTE] = true,	   [DROP_FLOW_FULL] = true,	  [DROP_NO_SOURCE_PORT] = true,
-	    [DROP_IFACE_DOWN] = true,	   [DROP_IFACE_FULL] = true,	  [DROP_RING_FULL] = true,
-	    [DROP_ICMP_UNRELATED] = true,  [DROP_TUNNEL_STRANGER] = true, [DROP_TUNNEL_MAC] = true,
-	    [DROP_POOL_EMPTY] = true,	   [DROP_LOOP] = true,
+	    [DROP_NO_SERVICE_PORT] = true, [DROP_NO_ENDPOINT] = true,
+	    [DROP_NO_POD] = true,          [DROP_NO_ROUTE] = true,
+	    [DROP_FLOW_FULL] = true,       [DROP_NO_SOURCE_PORT] = true,
+	    [DROP_IFACE_DOWN] = true,      [DROP_IFACE_FULL] = true,
+	    [DROP_RING_FULL] = true,       [DROP_ICMP_UNRELATED] = true,
+	    [DROP_TUNNEL_STRANGER] = true, [DROP_TUNNEL_MAC] = true,
+	    [DROP_POOL_EMPTY] = true,      [DROP_LOOP] = true,
 	};
 
 	for (unsigned n = 0; n < NODES; n++) {
@@ -457,7 +361,6 @@ int main(int argc, char **argv)
 	engine_free(engine);
 	for (unsigned n = 0; n < NODES; n++)
 		close(pods[n].fd);
-	printf("asked %lu answered %lu orphaned %lu wrong %lu\n", asked, answered, orphaned,
-	       wrong);
+	printf("asked %lu answered %lu orphaned %lu wrong %lu\n", asked, answered, orphaned, wrong);
 	return answered && !wrong ? 0 : 1;
 }

@@ -57,7 +57,7 @@ def captured(c: Cluster, iface: int, path: Path, packets: list[bytes], snaplen: 
     return path.read_bytes()
 
 
-def test_a_capture_is_a_section_an_interface_packets_and_statistics(tmp_path: Path):
+def test_a_capture_is_a_section_an_interface_packets_and_statistics(tmp_path: Path) -> None:
     c = fabric("vxlan")
     data = captured(c, c.pods[0], tmp_path / "p.pcapng", [ping(1), ping(2, 57)])
     found = list(blocks(data))
@@ -79,7 +79,9 @@ def test_a_capture_is_a_section_an_interface_packets_and_statistics(tmp_path: Pa
 @pytest.mark.parametrize(
     ("where", "direction"), [("pods", [2, 1]), ("wires", [2, 1])], ids=["pod", "wire"]
 )
-def test_directions_are_those_of_the_pod_or_node(tmp_path: Path, where: str, direction: list[int]):
+def test_directions_are_those_of_the_pod_or_node(
+    tmp_path: Path, where: str, direction: list[int]
+) -> None:
     for n, want in enumerate(direction):
         c = fabric("vxlan")
         iface = (c.pods if where == "pods" else c.wires)[n]
@@ -89,7 +91,7 @@ def test_directions_are_those_of_the_pod_or_node(tmp_path: Path, where: str, dir
         assert packet.direction == want
 
 
-def test_snaplen_keeps_the_beginning_and_says_how_long_the_packet_was(tmp_path: Path):
+def test_snaplen_keeps_the_beginning_and_says_how_long_the_packet_was(tmp_path: Path) -> None:
     c = fabric("vxlan")
     data = captured(c, c.pods[0], tmp_path / "p.pcapng", [ping(1, 500)], snaplen=64)
     body = next(body for kind, body in blocks(data) if kind == PACKET)
@@ -97,7 +99,7 @@ def test_snaplen_keeps_the_beginning_and_says_how_long_the_packet_was(tmp_path: 
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
-def test_tshark_dissects_a_wire_with_good_checksums(tmp_path: Path):
+def test_tshark_dissects_a_wire_with_good_checksums(tmp_path: Path) -> None:
     c = fabric("vxlan")
     packet = bytes(IP(src=A, dst=B) / UDP(sport=5000, dport=53) / Raw(bytes(100)))
     captured(c, c.wires[0], tmp_path / "w.pcapng", [packet])
@@ -126,7 +128,7 @@ FIELDS = [
 
 
 @pytest.mark.skipif(shutil.which("capinfos") is None, reason="needs capinfos")
-def test_capinfos_reads_the_statistics(tmp_path: Path):
+def test_capinfos_reads_the_statistics(tmp_path: Path) -> None:
     c = fabric("vxlan")
     captured(c, c.pods[0], tmp_path / "p.pcapng", [ping(n) for n in range(10)])
     out = subprocess.run(
@@ -136,12 +138,10 @@ def test_capinfos_reads_the_statistics(tmp_path: Path):
         assert words in out
 
 
-def test_two_captures_of_one_iface_both_see_it(tmp_path: Path):
+def test_two_captures_of_one_iface_both_see_it(tmp_path: Path) -> None:
     c = fabric("vxlan")
     paths = [tmp_path / "a", tmp_path / "b"]
-    ids = [
-        c.engine.capture_start(c.pods[0], os.open(p, os.O_WRONLY | os.O_CREAT)) for p in paths
-    ]
+    ids = [c.engine.capture_start(c.pods[0], os.open(p, os.O_WRONLY | os.O_CREAT)) for p in paths]
     c.engine.inject(c.pods[0], ping(1))
     c.engine.step(1)
     assert c.engine.capture_stop(ids[0]) == (1, 0)
@@ -150,7 +150,7 @@ def test_two_captures_of_one_iface_both_see_it(tmp_path: Path):
     assert c.engine.capture_stop(ids[1]) == (2, 0)
 
 
-def test_a_capture_outlives_its_iface(tmp_path: Path):
+def test_a_capture_outlives_its_iface(tmp_path: Path) -> None:
     c = fabric("vxlan")
     capture = c.engine.capture_start(c.pods[0], os.open(tmp_path / "p", os.O_WRONLY | os.O_CREAT))
     c.engine.inject(c.pods[0], ping(1))
@@ -161,7 +161,7 @@ def test_a_capture_outlives_its_iface(tmp_path: Path):
         c.engine.capture_stop(capture)
 
 
-def test_packets_reach_a_pipe_without_being_asked_for():
+def test_packets_reach_a_pipe_without_being_asked_for() -> None:
     c = fabric("vxlan")
     reader, writer = os.pipe()
     capture = c.engine.capture_start(c.pods[0], writer)
@@ -174,7 +174,7 @@ def test_packets_reach_a_pipe_without_being_asked_for():
     os.close(reader)
 
 
-def test_a_reader_that_goes_ends_the_capture_and_nothing_else():
+def test_a_reader_that_goes_ends_the_capture_and_nothing_else() -> None:
     c = fabric("vxlan")
     reader, writer = os.pipe()
     capture = c.engine.capture_start(c.pods[0], writer)
@@ -186,7 +186,7 @@ def test_a_reader_that_goes_ends_the_capture_and_nothing_else():
     c.engine.capture_stop(capture)
 
 
-def test_a_reader_that_sleeps_loses_packets_and_they_are_counted():
+def test_a_reader_that_sleeps_loses_packets_and_they_are_counted() -> None:
     c = fabric("udp")
     reader, writer = os.pipe()
     capture = c.engine.capture_start(c.pods[0], writer)
@@ -202,7 +202,7 @@ def test_a_reader_that_sleeps_loses_packets_and_they_are_counted():
     os.close(reader)
 
 
-def test_captures_end_with_their_engine(tmp_path: Path):
+def test_captures_end_with_their_engine(tmp_path: Path) -> None:
     c = fabric("vxlan")
     path = tmp_path / "p"
     c.engine.capture_start(c.pods[0], os.open(path, os.O_WRONLY | os.O_CREAT))

@@ -11,7 +11,7 @@ import pytest
 
 
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
-def test_churn_under_traffic_is_clean(build_driver: Callable[[str], Path], sanitizer: str):
+def test_churn_under_traffic_is_clean(build_driver: Callable[[str], Path], sanitizer: str) -> None:
     """Exit status 0: answers came, each from the service asked; no reports; no unknown drops."""
     try:
         driver = build_driver(sanitizer)

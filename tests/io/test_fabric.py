@@ -32,12 +32,13 @@ def wire_capture(c: Cluster, packet: bytes, path: Path, meta: Meta | None = None
     return list(rdpcap(str(path)))
 
 
-def udp_packet(size: int = 100, **ip: object) -> bytes:
-    return bytes(IP(src=A, dst=B, **ip) / UDP(sport=5000, dport=53) / Raw(bytes(size)))
+def udp_packet(size: int = 100, ttl: int = 64, ident: int = 1) -> bytes:
+    ip = IP(src=A, dst=B, ttl=ttl, id=ident)
+    return bytes(ip / UDP(sport=5000, dport=53) / Raw(bytes(size)))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_packet_crosses_with_its_ttl_as_the_backend_has_it(backend: Backend):
+def test_a_packet_crosses_with_its_ttl_as_the_backend_has_it(backend: Backend) -> None:
     c = fabric(backend)
     c.engine.inject(c.pods[0], udp_packet())
     c.engine.step(1)
@@ -47,7 +48,7 @@ def test_a_packet_crosses_with_its_ttl_as_the_backend_has_it(backend: Backend):
     assert got[0] == bytes(want)
 
 
-def test_vxlan_bytes_on_the_wire_are_what_scapy_builds(tmp_path: Path):
+def test_vxlan_bytes_on_the_wire_are_what_scapy_builds(tmp_path: Path) -> None:
     (seen,) = wire_capture(fabric("vxlan"), udp_packet(), tmp_path / "w.pcapng")
     assert 32768 <= seen[UDP].sport <= 60999
     want = (
@@ -60,7 +61,7 @@ def test_vxlan_bytes_on_the_wire_are_what_scapy_builds(tmp_path: Path):
     assert bytes(seen) == bytes(want)
 
 
-def test_flannel_udp_bytes_on_the_wire_are_what_scapy_builds(tmp_path: Path):
+def test_flannel_udp_bytes_on_the_wire_are_what_scapy_builds(tmp_path: Path) -> None:
     (seen,) = wire_capture(fabric("udp"), udp_packet(), tmp_path / "w.pcapng")
     want = (
         IP(src=NA, dst=NB, ttl=64, id=seen.id, flags="DF")
@@ -70,7 +71,7 @@ def test_flannel_udp_bytes_on_the_wire_are_what_scapy_builds(tmp_path: Path):
     assert bytes(seen) == bytes(want)
 
 
-def test_host_gw_packets_cross_bare(tmp_path: Path):
+def test_host_gw_packets_cross_bare(tmp_path: Path) -> None:
     (seen,) = wire_capture(fabric("host-gw"), udp_packet(), tmp_path / "w.pcapng")
     assert bytes(seen) == udp_packet(ttl=63)
 
@@ -84,7 +85,7 @@ def super_packet(size: int, mss: int) -> tuple[bytes, Meta]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_super_packet_crosses_whole(backend: Backend):
+def test_a_super_packet_crosses_whole(backend: Backend) -> None:
     c = fabric(backend)
     mss = MTUS[backend] - 40
     packet, meta = super_packet(44 * mss, mss)
@@ -97,7 +98,7 @@ def test_a_super_packet_crosses_whole(backend: Backend):
     assert c.engine.iface_stats(c.wires[1]).rx_segments == 44
 
 
-def test_a_super_packet_too_long_for_an_outer_header_is_cut():
+def test_a_super_packet_too_long_for_an_outer_header_is_cut() -> None:
     c = fabric("vxlan")
     packet, meta = super_packet(65495, 1410)
     c.engine.inject(c.pods[0], packet, meta)
@@ -113,9 +114,9 @@ def test_a_super_packet_too_long_for_an_outer_header_is_cut():
     assert c.engine.extract(c.pods[1]) is None
 
 
-def test_a_packet_over_the_mtu_without_df_arrives_in_fragments():
+def test_a_packet_over_the_mtu_without_df_arrives_in_fragments() -> None:
     c = fabric("vxlan")
-    c.engine.inject(c.pods[0], udp_packet(3000, id=7))
+    c.engine.inject(c.pods[0], udp_packet(3000, ident=7))
     c.engine.step(1)
     fragments = []
     while (got := c.engine.extract(c.pods[1])) is not None:
@@ -128,7 +129,7 @@ def test_a_packet_over_the_mtu_without_df_arrives_in_fragments():
     assert b"".join(bytes(f.payload) for f in fragments)[8:] == bytes(3000)
 
 
-def test_packets_to_a_node_that_has_gone_are_counted():
+def test_packets_to_a_node_that_has_gone_are_counted() -> None:
     c = fabric("vxlan", 3)
     c.engine.node_remove(c.nodes[1])
     c.engine.inject(c.pods[0], udp_packet())
@@ -136,7 +137,7 @@ def test_packets_to_a_node_that_has_gone_are_counted():
     assert c.engine.node_stats(c.nodes[0]).drops["iface-down"] == 1
 
 
-def test_nodes_on_different_workers_exchange_packets_in_order():
+def test_nodes_on_different_workers_exchange_packets_in_order() -> None:
     c = fabric("vxlan", 2, workers=2)
     c.engine.start()
     for n in range(500):
@@ -152,7 +153,7 @@ def test_nodes_on_different_workers_exchange_packets_in_order():
     c.engine.close()
 
 
-def test_a_worker_that_sleeps_reports_the_published_revision_without_waking():
+def test_a_worker_that_sleeps_reports_the_published_revision_without_waking() -> None:
     c = fabric("vxlan", 2, workers=2)
     c.engine.start()
     c.engine.publish(77)

@@ -26,9 +26,17 @@ def pseudo(data: bytes) -> int:
     return ~checksum(raw) & 0xFFFF
 
 
+def header(**fields: object) -> IP:
+    """From SRC to DST unless said otherwise."""
+    ip = IP(src=SRC, dst=DST)
+    for name, value in fields.items():
+        ip.setfieldval(name, value)
+    return ip
+
+
 def super_packet(l4: TCP | UDP, payload: bytes, **ip: object) -> bytes:
     """IPv4 packet of any size with a partial L4 checksum."""
-    data = bytearray(bytes(IP(src=SRC, dst=DST, **ip) / l4 / Raw(payload)))
+    data = bytearray(bytes(header(**ip) / l4 / Raw(payload)))
     at = (data[0] & 15) * 4 + (16 if data[9] == 6 else 6)
     data[at : at + 2] = struct.pack("!H", pseudo(bytes(data)))
     return bytes(data)
@@ -73,7 +81,9 @@ tcp_headers = st.builds(
     st.integers(0, 65535),
 )
 payloads = st.builds(
-    lambda n, seed: (seed * (n // 4 + 1))[:n], st.integers(1, 9000), st.binary(min_size=4, max_size=9)
+    lambda n, seed: (seed * (n // 4 + 1))[:n],
+    st.integers(1, 9000),
+    st.binary(min_size=4, max_size=9),
 )
 ips = st.fixed_dictionaries(
     {"id": st.integers(0, 65535), "flags": st.sampled_from(["DF", 0]), "tos": st.integers(0, 255)}
@@ -85,7 +95,9 @@ SLOW = settings(max_examples=40, deadline=None)  # scapy builds each segment
 
 @SLOW
 @given(tcp_headers, payloads, ips, st.integers(200, 1460), tunnels)
-def test_tcp_is_cut_into_the_segments_that_scapy_builds(shim, tcp, payload, ip, size, tunnel):
+def test_tcp_is_cut_into_the_segments_that_scapy_builds(
+    shim: Shim, tcp: TCP, payload: bytes, ip: dict[str, object], size: int, tunnel: bytes
+) -> None:
     data = super_packet(tcp, payload, **ip)
     cut = shim.cut(tunnel + data, size, tunnel=len(tunnel))
     assert cut == [tunnel + s for s in naive_cut(data, size)]
@@ -93,13 +105,15 @@ def test_tcp_is_cut_into_the_segments_that_scapy_builds(shim, tcp, payload, ip, 
 
 @SLOW
 @given(payloads, ips, st.integers(200, 1460), tunnels)
-def test_udp_is_cut_into_the_datagrams_that_scapy_builds(shim, payload, ip, size, tunnel):
+def test_udp_is_cut_into_the_datagrams_that_scapy_builds(
+    shim: Shim, payload: bytes, ip: dict[str, object], size: int, tunnel: bytes
+) -> None:
     data = super_packet(UDP(sport=5000, dport=53), payload, **ip)
     cut = shim.cut(tunnel + data, size, tunnel=len(tunnel))
     assert cut == [tunnel + s for s in naive_cut(data, size)]
 
 
-def test_ip_options_are_repeated_in_every_segment(shim: Shim):
+def test_ip_options_are_repeated_in_every_segment(shim: Shim) -> None:
     data = super_packet(TCP(flags="A"), bytes(3000))
     with_options = bytes([0x46]) + data[1:20] + bytes([148, 4, 0, 0]) + data[20:]
     cut = shim.cut(with_options, 1000)
@@ -108,12 +122,12 @@ def test_ip_options_are_repeated_in_every_segment(shim: Shim):
 
 
 @pytest.mark.parametrize("room", [1500, 3000, 65507])
-def test_cutting_goes_on_where_a_full_buffer_stopped_it(shim: Shim, room: int):
+def test_cutting_goes_on_where_a_full_buffer_stopped_it(shim: Shim, room: int) -> None:
     data = super_packet(TCP(flags="PA", seq=5), bytes(i & 255 for i in range(64000)))
     assert shim.cut(data, 1398, room=room) == naive_cut(data, 1398)
 
 
-def test_a_send_has_at_most_64_segments_worth_of_bytes(shim: Shim):
+def test_a_send_has_at_most_64_segments_worth_of_bytes(shim: Shim) -> None:
     data = super_packet(UDP(sport=1, dport=2), bytes(64 * 200))
     assert len(shim.cut(data, 64)) == 200
 
@@ -130,12 +144,14 @@ def test_a_send_has_at_most_64_segments_worth_of_bytes(shim: Shim):
         bytes([0x65]) + bytes(8) + bytes([6]) + bytes(60),
     ],
 )
-def test_what_is_no_tcp_or_udp_packet_is_not_cut(shim: Shim, data: bytes):
+def test_what_is_no_tcp_or_udp_packet_is_not_cut(shim: Shim, data: bytes) -> None:
     assert shim.cut(data, 100) == []
 
 
 @given(tcp_headers, payloads, ips, sizes, tunnels)
-def test_joining_what_was_cut_gives_it_back(shim, tcp, payload, ip, size, tunnel):
+def test_joining_what_was_cut_gives_it_back(
+    shim: Shim, tcp: TCP, payload: bytes, ip: dict[str, object], size: int, tunnel: bytes
+) -> None:
     data = super_packet(tcp, payload, **ip)
     wire = b"".join(shim.cut(tunnel + data, size, tunnel=len(tunnel)))
     segment = len(data) - len(payload) + size + len(tunnel)
@@ -156,8 +172,14 @@ def test_joining_what_was_cut_gives_it_back(shim, tcp, payload, ip, size, tunnel
 @settings(deadline=None)
 @given(tcp_headers, payloads, ips, st.integers(8, 700), tunnels, st.data())
 def test_damaged_segments_are_never_joined_into_something_else(
-    shim, tcp, payload, ip, size, tunnel, data
-):
+    shim: Shim,
+    tcp: TCP,
+    payload: bytes,
+    ip: dict[str, object],
+    size: int,
+    tunnel: bytes,
+    data: st.DataObject,
+) -> None:
     """Cutting whatever came out again gives the bytes that went in."""
     packet = super_packet(tcp, payload, **ip)
     wire = bytearray(b"".join(shim.cut(tunnel + packet, size, tunnel=len(tunnel))))
@@ -179,7 +201,9 @@ def test_damaged_segments_are_never_joined_into_something_else(
 
 
 @given(st.binary(min_size=1, max_size=4000), st.integers(1, 65535), st.integers(0, 40))
-def test_joining_any_bytes_consumes_them_safely(shim, data, segment, tunnel):
+def test_joining_any_bytes_consumes_them_safely(
+    shim: Shim, data: bytes, segment: int, tunnel: int
+) -> None:
     at = 0
     while at < len(data):
         used, out = shim.join(data[at:], segment, tunnel=tunnel)
@@ -215,16 +239,18 @@ def segments(count: int, **change: object) -> list[TCP]:
         ("identification jumps", {}, {"id": 77}),
     ],
 )
-def test_a_segment_of_another_kind_ends_the_run(shim: Shim, what, change, ip_change):
+def test_a_segment_of_another_kind_ends_the_run(
+    shim: Shim, what: str, change: dict[str, object], ip_change: dict[str, object]
+) -> None:
     packets = [
-        bytes(IP(**{"src": SRC, "dst": DST, "id": n, **(ip_change if n == 2 else {})}) / t / bytes(100))
+        bytes(header(**{"id": n, **(ip_change if n == 2 else {})}) / t / bytes(100))
         for n, t in enumerate(segments(3, **change))
     ]
     used, _ = shim.join(b"".join(packets), 140)
     assert used == 280, what
 
 
-def test_push_ends_a_run_and_is_kept(shim: Shim):
+def test_push_ends_a_run_and_is_kept(shim: Shim) -> None:
     run = segments(3)
     run[1].flags = "PA"
     packets = [bytes(IP(src=SRC, dst=DST, id=n) / t / bytes(100)) for n, t in enumerate(run)]
@@ -233,12 +259,12 @@ def test_push_ends_a_run_and_is_kept(shim: Shim):
     assert IP(joined.data)[TCP].flags == "PA"
 
 
-def test_fixed_identification_with_df_is_joined(shim: Shim):
+def test_fixed_identification_with_df_is_joined(shim: Shim) -> None:
     packets = [bytes(IP(src=SRC, dst=DST, id=0, flags="DF") / t / bytes(100)) for t in segments(3)]
     assert shim.join(b"".join(packets), 140)[0] == 420
 
 
-def test_joining_stops_at_the_longest_ipv4_packet(shim: Shim):
+def test_joining_stops_at_the_longest_ipv4_packet(shim: Shim) -> None:
     run = [TCP(flags="A", seq=1400 * n) for n in range(47)]
     packets = [bytes(IP(src=SRC, dst=DST, id=n) / t / bytes(1400)) for n, t in enumerate(run)]
     used, joined = shim.join(b"".join(packets)[:65700], 1440)
@@ -247,7 +273,9 @@ def test_joining_stops_at_the_longest_ipv4_packet(shim: Shim):
 
 
 @given(st.sampled_from([TCP(flags="PA"), UDP(sport=9, dport=10)]), st.binary(max_size=300), tunnels)
-def test_a_partial_checksum_is_completed_as_scapy_computes_it(shim, l4, payload, tunnel):
+def test_a_partial_checksum_is_completed_as_scapy_computes_it(
+    shim: Shim, l4: TCP | UDP, payload: bytes, tunnel: bytes
+) -> None:
     want = bytes(IP(src=SRC, dst=DST) / l4 / Raw(payload))
     done = shim.complete(tunnel + super_packet(l4, payload), tunnel=len(tunnel))
     assert done == tunnel + want
@@ -267,7 +295,9 @@ def reassemble(fragments: list[bytes]) -> tuple[bytes, bool]:
 
 
 @given(st.integers(0, 9000), st.integers(68, 9000), st.integers(0, 65535), tunnels)
-def test_fragments_reassemble_to_what_was_cut(shim, size, mtu, ident, tunnel):
+def test_fragments_reassemble_to_what_was_cut(
+    shim: Shim, size: int, mtu: int, ident: int, tunnel: bytes
+) -> None:
     data = bytes(IP(src=SRC, dst=DST, id=ident) / UDP() / Raw(bytes(i & 255 for i in range(size))))
     pieces = shim.fragment(tunnel + data, mtu, tunnel=len(tunnel))
     assert all(p.startswith(tunnel) for p in pieces)
@@ -277,13 +307,13 @@ def test_fragments_reassemble_to_what_was_cut(shim, size, mtu, ident, tunnel):
     assert reassemble(fragments) == (data[20:], False)
 
 
-def test_a_fragment_is_cut_into_fragments_of_the_whole(shim: Shim):
+def test_a_fragment_is_cut_into_fragments_of_the_whole(shim: Shim) -> None:
     middle = bytes(IP(src=SRC, dst=DST, id=4, flags="MF", frag=100, proto=17) / Raw(bytes(3000)))
     fragments = [IP(f) for f in shim.fragment(middle, 1020)]
     assert [(f.frag, int(f.flags)) for f in fragments] == [(100, 1), (225, 1), (350, 1)]
 
 
-def test_later_fragments_lose_the_options_that_are_not_copied(shim: Shim):
+def test_later_fragments_lose_the_options_that_are_not_copied(shim: Shim) -> None:
     record_route = bytes([7, 7, 4, 0, 0, 0, 0])
     security = bytes([130, 5, 1, 2, 3])
     head = bytearray(bytes(IP(src=SRC, dst=DST, proto=17) / Raw(bytes(2000))))
@@ -295,7 +325,7 @@ def test_later_fragments_lose_the_options_that_are_not_copied(shim: Shim):
 
 
 @pytest.mark.parametrize("mtu", [0, 19, 20, 27])
-def test_an_mtu_that_holds_no_payload_cuts_nothing(shim: Shim, mtu: int):
+def test_an_mtu_that_holds_no_payload_cuts_nothing(shim: Shim, mtu: int) -> None:
     assert shim.fragment(bytes(IP(src=SRC, dst=DST) / Raw(bytes(100))), mtu) == []
 
 
@@ -321,11 +351,15 @@ UDP_BIG = super_packet(UDP(sport=1, dport=2), bytes(4000))
         ("size zero", vnet(1, GSO_TCPV4, 40, 0, 20, 16), TCP_BIG),
         ("tiny size", vnet(1, GSO_TCPV4, 40, 7, 20, 16), TCP_BIG),
         ("size beyond any packet", vnet(1, GSO_TCPV4, 40, 65535, 20, 16), TCP_BIG),
-        ("data offset zero", vnet(1, GSO_TCPV4, 40, 100, 20, 16), TCP_BIG[:32] + b"\0" + TCP_BIG[33:]),
+        (
+            "data offset zero",
+            vnet(1, GSO_TCPV4, 40, 100, 20, 16),
+            TCP_BIG[:32] + b"\0" + TCP_BIG[33:],
+        ),
         ("headers only", vnet(1, GSO_TCPV4, 40, 100, 20, 16), TCP_BIG[:40]),
     ],
 )
-def test_a_lying_vnet_header_is_refused(shim: Shim, what, header, data):
+def test_a_lying_vnet_header_is_refused(shim: Shim, what: str, header: bytes, data: bytes) -> None:
     assert shim.accept(header, data) is None, what
 
 
@@ -352,14 +386,16 @@ def test_a_lying_vnet_header_is_refused(shim: Shim, what, header, data):
         ),
     ],
 )
-def test_what_a_true_vnet_header_says_is_taken_over_and_said_again(shim: Shim, header, data, want):
+def test_what_a_true_vnet_header_says_is_taken_over_and_said_again(
+    shim: Shim, header: bytes, data: bytes, want: Packet
+) -> None:
     got = shim.accept(header, data)
     assert got == want
     again = shim.accept(shim.describe(want), data)
     assert again == want
 
 
-def test_a_checksum_inside_a_pods_own_tunnel_is_completed_at_once(shim: Shim):
+def test_a_checksum_inside_a_pods_own_tunnel_is_completed_at_once(shim: Shim) -> None:
     inner = super_packet(TCP(flags="A"), b"inner")
     data = bytes(IP(src=SRC, dst=DST, proto=4) / Raw(inner))
     got = shim.accept(vnet(1, 0, 0, 0, 40, 16), data)
@@ -369,6 +405,6 @@ def test_a_checksum_inside_a_pods_own_tunnel_is_completed_at_once(shim: Shim):
 
 
 @given(st.binary(min_size=10, max_size=10), st.binary(max_size=200))
-def test_any_vnet_header_over_any_bytes_is_safe(shim, header, data):
+def test_any_vnet_header_over_any_bytes_is_safe(shim: Shim, header: bytes, data: bytes) -> None:
     got = shim.accept(header, data)
     assert got is None or len(got.data) == len(data)
