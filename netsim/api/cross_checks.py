@@ -133,7 +133,10 @@ def _check_nodes(cluster: Cluster) -> Findings:
     for (low, first), (high, item) in pairwise(ranges):
         if low.overlaps(high):
             detail = f"overlaps {low} of {first.key}"
-            yield item, invalid(POD_CIDR, str(high), detail, f"the other is at {first.place()}")
+            yield (
+                item,
+                invalid(POD_CIDR, str(high), detail, f"the other is at {first.place(POD_CIDR)}"),
+            )
             yield first, invalid(POD_CIDR, str(low), f"overlaps {high} of {item.key}")
 
 
