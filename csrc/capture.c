@@ -37,7 +37,7 @@ struct capture {
 	struct ring *ring;
 	uint32_t snaplen;
 	const uint64_t *clock;
-	_Atomic uint64_t missed;
+	_Atomic uint64_t offered; /* packets seen while the reader was there */
 	_Alignas(CACHE_LINE) atomic_bool asleep;
 	atomic_bool gone; /* the reader went: nothing is copied any more */
 	atomic_bool ending;
@@ -47,8 +47,10 @@ struct capture {
 	struct capture_socket *socket; /* NULL for an iface */
 	bool is_file;
 	uint64_t start_ns;
-	_Atomic uint64_t written;
-	size_t len; /* used of buffer */
+	uint64_t received; /* from the socket */
+	uint64_t written;
+	unsigned pending; /* packets in buffer */
+	size_t len;	  /* used of buffer */
 	pthread_t thread;
 	uint8_t buffer[BUFFER_BYTES];
 };
@@ -100,11 +102,10 @@ static void copy_in(struct capture *c, enum capture_direction direction, const v
 
 	if (atomic_load_explicit(&c->gone, memory_order_relaxed))
 		return;
+	atomic_fetch_add_explicit(&c->offered, 1, memory_order_relaxed);
 	r = ring_reserve(c->ring, sizeof(*r) + kept);
-	if (!r) {
-		atomic_fetch_add_explicit(&c->missed, 1, memory_order_relaxed);
-		return;
-	}
+	if (!r)
+		return; /* missed: offered and never written */
 	*r = (struct record){clock_now(c), len, direction};
 	memcpy(r + 1, data, kept);
 	ring_commit(c->ring);
@@ -122,7 +123,8 @@ void capture_packet(struct capture *c, enum capture_direction direction, const v
 /* Waits until the output takes bytes. False when the reader has gone, or for too long away. */
 static bool output_ready(struct capture *c)
 {
-	struct pollfd p[2] = {{.fd = c->fd, .events = POLLOUT}, {.fd = c->event_fd, .events = POLLIN}};
+	struct pollfd p[2] = {{.fd = c->fd, .events = POLLOUT},
+			      {.fd = c->event_fd, .events = POLLIN}};
 
 	for (;;) {
 		bool ending = atomic_load(&c->ending);
@@ -163,6 +165,9 @@ static void flush(struct capture *c)
 		else if (errno != EINTR && errno != EAGAIN)
 			atomic_store(&c->gone, true);
 	}
+	if (done == c->len)
+		c->written += c->pending;
+	c->pending = 0;
 	c->len = 0;
 }
 
@@ -175,7 +180,7 @@ static void append(struct capture *c, const struct pcapng_packet *packet, const 
 		room = sizeof(c->buffer);
 	}
 	c->len += pcapng_packet(c->buffer + c->len, room, packet, data);
-	atomic_fetch_add_explicit(&c->written, 1, memory_order_relaxed);
+	c->pending++;
 }
 
 static void drain_ring(struct capture *c)
@@ -201,9 +206,12 @@ static void drain_socket(struct capture *c)
 	struct pcapng_packet packet;
 	const void *data;
 
-	while ((data = capture_socket_read(c->socket, c->snaplen, &packet)) != NULL)
+	while ((data = capture_socket_read(c->socket, c->snaplen, &packet)) != NULL) {
 		append(c, &packet, data);
-	atomic_store_explicit(&c->missed, capture_socket_missed(c->socket), memory_order_relaxed);
+		c->received++;
+	}
+	atomic_store_explicit(&c->offered, c->received + capture_socket_missed(c->socket),
+			      memory_order_relaxed);
 }
 
 static void drain(struct capture *c)
@@ -237,12 +245,12 @@ static void writer_wait(struct capture *c)
 
 static void write_statistics(struct capture *c)
 {
-	uint64_t missed = atomic_load(&c->missed);
+	uint64_t offered = atomic_load(&c->offered);
 	struct pcapng_stats stats = {
 	    .time_ns = clock_now(c),
 	    .start_ns = c->start_ns,
-	    .received = atomic_load(&c->written) + missed,
-	    .dropped = missed,
+	    .received = offered,
+	    .dropped = offered - c->written,
 	};
 
 	c->len = pcapng_statistics(c->buffer, sizeof(c->buffer), &stats);
@@ -359,8 +367,8 @@ void capture_end(struct capture *c, uint64_t *captured, uint64_t *missed)
 	writer_wake(c);
 	pthread_join(c->thread, NULL);
 	if (captured)
-		*captured = atomic_load(&c->written);
+		*captured = c->written;
 	if (missed)
-		*missed = atomic_load(&c->missed);
+		*missed = atomic_load(&c->offered) - c->written;
 	capture_free(c);
 }
