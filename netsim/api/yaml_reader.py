@@ -116,6 +116,11 @@ def read(text: str, file: str) -> tuple[list[Document], list[Problem]]:
     """Every document of a stream that could be read, and what was wrong with the others."""
     documents: list[Document] = []
     problems: list[Problem] = []
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # only text that was made in Python holds surrogates
+        message = f"the character U+{ord(text[error.start]):04X} is not allowed in YAML"
+        return [], [Problem("error", message, file=file)]
     for part in _split(text, file):
         reader = _Reader(part)
         values = [value for value, _ in reader.documents()]
@@ -308,8 +313,9 @@ class _Reader:
 def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int, int, str]:
     """What a syntax error means in words, its line and column from 0, and what to do."""
     if isinstance(error, yaml.reader.ReaderError):
-        before = text[: error.position]
-        message = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
+        before = text.encode()[: error.position].decode(errors="ignore")  # libyaml counts bytes
+        code = text[len(before)] if len(before) < len(text) else "\0"
+        message = f"the character U+{ord(code):04X} is not allowed in YAML"
         return message, before.count("\n"), len(before) - before.rfind("\n") - 1, ""
     if not isinstance(error, yaml.MarkedYAMLError):
         return str(error), 0, 0, ""
