@@ -6,9 +6,9 @@ same for every node: they hold the endpoints usable under policy Cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from netsim.api.addresses import parse_address
 from netsim.api.fields import Json, items, mapping, number, text
@@ -25,6 +25,9 @@ OPT_OUT = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/he
 DEFAULT_AFFINITY_S = 10800
 
 
+T = TypeVar("T", int, EndpointRow)
+
+
 class PortName(NamedTuple):
     """What joins a service's port and a slice's (P-25)."""
 
@@ -32,59 +35,71 @@ class PortName(NamedTuple):
     protocol: str
 
 
-class State(NamedTuple):
-    """An endpoint's conditions (P-50). Of two for one address the greater one counts (P-24)."""
+# An endpoint's conditions as bits (P-50), so that of two for one address the greater number counts:
+# one that stays before one that terminates (P-24), then a ready one.
+STAYING, READY, SERVING = 4, 2, 1
 
-    staying: bool
-    ready: bool
-    serving: bool
-
-
-Members = Mapping[EndpointRow, State]
+Members = Mapping[int, int]
+"""Endpoints of a slice: conditions by address."""
 
 
-def usable(members: Members) -> tuple[EndpointRow, ...]:
-    """Endpoints that any node may send to, sorted.
+class Slice(NamedTuple):
+    """What the proxy needs of a slice: its target ports, and its endpoints, all of them on each."""
+
+    ports: Mapping[PortName, int]
+    members: Members
+
+
+def read_slice(slice_: Json) -> Slice:
+    """A slice's ports and endpoints: the first address of each (P-50)."""
+    if text(slice_, "addressType") != "IPv4":
+        return Slice({}, {})
+    members: dict[int, int] = {}
+    for endpoint in items(slice_, "endpoints"):
+        addresses = endpoint.get("addresses")
+        if isinstance(addresses, list) and addresses:
+            addr, bits = parse_address(addresses[0]), _bits(mapping(endpoint, "conditions"))
+            members[addr] = max(bits, members.get(addr, 0))
+    ports = {
+        PortName(text(port, "name"), text(port, "protocol", "TCP")): number(port, "port")
+        for port in items(slice_, "ports")
+        if number(port, "port")
+    }
+    return Slice(ports, members)
+
+
+def _bits(conditions: Json) -> int:
+    """Unknown conditions count as ready, serving and not terminating."""
+    get = conditions.get
+    return (
+        (get("terminating") is not True) * STAYING
+        + (get("ready") is not False) * READY
+        + (get("serving") is not False) * SERVING
+    )
+
+
+def usable(members: Iterable[tuple[T, int]]) -> list[T]:
+    """Endpoints that any node may send to, sorted; `members` are (endpoint, conditions).
 
     The ready ones; failing those, the ones still serving while they terminate (P-51, KEP-1669).
     """
-    ready = sorted(row for row, state in members.items() if state.ready)
-    return tuple(ready) or tuple(
-        sorted(row for row, state in members.items() if state.serving and not state.staying)
-    )
+    known = list(members)
+    ready = sorted([endpoint for endpoint, bits in known if bits & READY])
+    return ready or sorted([e for e, bits in known if bits & (STAYING | SERVING) == SERVING])
 
 
-def slice_members(slice_: Json) -> dict[PortName, dict[EndpointRow, State]]:
-    """A slice's endpoints by port: the first address of each (P-50)."""
-    if text(slice_, "addressType") != "IPv4":
-        return {}
-    members = [
-        (parse_address(addresses[0]), _state(mapping(endpoint, "conditions")))
-        for endpoint in items(slice_, "endpoints")
-        if isinstance(addresses := endpoint.get("addresses"), list) and addresses
-    ]
-    found: dict[PortName, dict[EndpointRow, State]] = {}
-    for port in items(slice_, "ports"):
-        target = number(port, "port")
-        if target:
-            key = PortName(text(port, "name"), text(port, "protocol", "TCP"))
-            _merge(
-                found.setdefault(key, {}), ((EndpointRow(a, target), state) for a, state in members)
-            )
-    return found
-
-
-def _state(conditions: Json) -> State:
-    return State(
-        conditions.get("terminating") is not True,
-        conditions.get("ready") is not False,
-        conditions.get("serving") is not False,
-    )
-
-
-def _merge(into: dict[EndpointRow, State], members: Iterable[tuple[EndpointRow, State]]) -> None:
-    for row, state in members:
-        into[row] = max(state, into.get(row, state))
+def endpoints(slices: Collection[Slice], port: PortName) -> tuple[EndpointRow, ...]:
+    """What a service port sends to, sorted: usable endpoints of all slices, each once."""
+    found = [(s.ports[port], s.members) for s in slices if port in s.ports]
+    if len(found) == 1:
+        target, only = found[0]
+        return tuple([EndpointRow(addr, target) for addr in usable(only.items())])
+    merged: dict[EndpointRow, int] = {}
+    for target, members in found:
+        for addr, bits in members.items():
+            row = EndpointRow(addr, target)
+            merged[row] = max(bits, merged.get(row, 0))
+    return tuple(usable(merged.items()))
 
 
 def is_proxied(service: Json) -> bool:
@@ -110,7 +125,7 @@ class Compiler:
     def __init__(self) -> None:
         self._services = Tracker("Service")
         self._slices = Tracker("EndpointSlice")
-        self._members: dict[Name, dict[str, Mapping[PortName, Members]]] = {}
+        self._slices_of: dict[Name, dict[str, Slice]] = {}
         self._rows: dict[Name, tuple[ServiceRow, ...]] = {}
         self._table: dict[ServiceKey, ServiceRow] = {}
         self._contested = False
@@ -147,15 +162,15 @@ class Compiler:
         gone, new = self._slices.advance(view)
         for slice_ in gone:
             service = _service_of(slice_)
-            del self._members[service][name_of(slice_)]
+            del self._slices_of[service][name_of(slice_)]
             concerned.add(service)
         for slice_ in new:
             service = _service_of(slice_)
-            self._members.setdefault(service, {})[name_of(slice_)] = slice_members(slice_)
+            self._slices_of.setdefault(service, {})[name_of(slice_)] = read_slice(slice_)
             concerned.add(service)
         for service in concerned:
-            if not self._members.get(service, True):
-                del self._members[service]
+            if not self._slices_of.get(service, True):
+                del self._slices_of[service]
         return concerned
 
     def _service(
@@ -165,7 +180,7 @@ class Compiler:
         if service is None or not is_proxied(service):
             return ()
         addr, timeout = parse_address(text(spec(service), "clusterIP")), affinity_s(service)
-        slices = self._members.get(name, {}).values()
+        slices = self._slices_of.get(name, {}).values()
         kept = {row.key: row for row in old}
         rows = []
         for port in items(spec(service), "ports"):
@@ -178,7 +193,7 @@ class Compiler:
                 self._id(label),
                 label,
                 timeout,
-                usable(_joined([members[key] for members in slices if key in members])),
+                endpoints(slices, key),
             )
             rows.append(kept[row.key] if kept.get(row.key) == row else row)
         return tuple(rows)
@@ -206,13 +221,3 @@ class Compiler:
 
 def _service_of(slice_: Json) -> Name:
     return Name(namespace_of(slice_), labels_of(slice_).get(SERVICE_NAME, ""))
-
-
-def _joined(parts: Sequence[Members]) -> Members:
-    """The endpoints of all slices, each once."""
-    if len(parts) == 1:
-        return parts[0]
-    found: dict[EndpointRow, State] = {}
-    for part in parts:
-        _merge(found, part.items())
-    return found

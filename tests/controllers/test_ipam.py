@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 from netsim.api.addresses import Cidr, parse_address
 from netsim.api.fields import Json, text
 from netsim.api.meta import ObjectKey, name_of
+from netsim.controllers.base import Pass
 from netsim.controllers.ipam import ipam
 from netsim.controllers.objects import status
 from netsim.controllers.ranges import next_free
 from netsim.store.base import Update
 from netsim.store.memory import ObjectStore
-from tests.controllers.world import Pass, look, node, pod
+from tests.controllers.world import look, node, pod
 
 NODE = node("a", cidr="10.244.3.0/24", ip="172.18.0.2", ready=True)
 SMALL = node("s", cidr="10.0.0.0/29", ip="172.18.0.3", ready=True)

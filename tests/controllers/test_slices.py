@@ -26,14 +26,14 @@ def endpoints(*numbers: int, ready: bool = True) -> list[Json]:
     return [{"addresses": [format_address(n)], "conditions": {"ready": ready}} for n in numbers]
 
 
-def existing(name: str, ports: Sequence[Json], members: Sequence[Json], **labels: str) -> Object:
+def existing(name: str, ports: Sequence[Json], members: Sequence[Json]) -> Object:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
             "name": name,
             "namespace": "default",
-            "labels": {"of": "web", **labels},
+            "labels": {"of": "web"},
             "ownerReferences": [OWNER],
         },
         "addressType": "IPv4",
