@@ -174,7 +174,7 @@ void *worker_main(void *context)
 	struct worker *w = context;
 	char name[32];
 
-	snprintf(name, sizeof(name), "netsim-w%u", w->index);
+	(void)snprintf(name, sizeof(name), "netsim-w%u", w->index);
 	pthread_setname_np(pthread_self(), name);
 	w->leaving = false;
 	w->tick_ns = engine_now(w->engine); /* flows may have been adopted */

@@ -2,6 +2,7 @@
 /* pcapng.c - blocks: type, length, body, options, length again; everything padded to 32 bits. */
 #include "pcapng.h"
 
+#include <stdio.h>
 #include <sys/utsname.h>
 
 enum {
@@ -94,7 +95,7 @@ static size_t section(uint8_t *to, size_t room)
 {
 	struct block b = block_begin(to, room, BLOCK_SECTION);
 	struct utsname system;
-	char os[sizeof(system.sysname) + sizeof(system.release) + 1] = "";
+	char os[sizeof(system.sysname) + sizeof(system.release) + 1];
 	uint64_t unknown_length = UINT64_MAX;
 
 	put32(&b, BYTE_ORDER_MAGIC);
@@ -102,7 +103,7 @@ static size_t section(uint8_t *to, size_t room)
 	put(&b, &unknown_length, sizeof(unknown_length));
 	if (uname(&system) == 0) {
 		put_text(&b, SHB_HARDWARE, system.machine);
-		strcat(strcat(strcpy(os, system.sysname), " "), system.release);
+		(void)snprintf(os, sizeof(os), "%s %s", system.sysname, system.release);
 		put_text(&b, SHB_OS, os);
 	}
 	put_text(&b, SHB_USERAPPL, "netsim");
