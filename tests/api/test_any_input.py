@@ -55,7 +55,7 @@ def report(text: str) -> None:
     """Everything that `netsim validate` does with a text."""
     loaded = load_text(text, "t")
     problems = [*loaded.problems, *validate_all(loaded.objects)]
-    lines = text.count("\n") + text.count("\r") + 1
+    lines = len(text.splitlines()) + 1
     for problem in problems:
         assert str(problem)
         assert 0 <= problem.line <= lines
