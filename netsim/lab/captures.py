@@ -56,7 +56,8 @@ class Capture:
         """End it and wait until all that was captured is in the file."""
         if self._thread.is_alive():
             number_text = self._answer.headers.get("Netsim-Capture", "")
-            done = self._api.call("DELETE", f"/netsim/captures/{number_text}")
+            with self._api as api:
+                done = api.call("DELETE", f"/netsim/captures/{number_text}")
             self.captured, self.missed = number(done, "captured"), number(done, "missed")
         self._thread.join()
         self._answer.close()

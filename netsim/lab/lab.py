@@ -64,7 +64,7 @@ class Lab:
 
     @property
     def api(self) -> ApiClient:
-        """A client of the lab's API. NotFoundError when the lab does not run."""
+        """A new client of the lab's API; close it. NotFoundError when the lab does not run."""
         if not self.running:
             raise NotFoundError(f"lab {self.name} is not running", hint="netsim ps lists labs")
         return ApiClient(str(launch.state_dir(self.name) / "api.sock"), self.name)
@@ -101,7 +101,8 @@ class Lab:
 
     def status(self) -> Json:
         """What `netsim status -o json` prints."""
-        return self.api.call("GET", "/netsim/status")
+        with self.api as api:
+            return api.call("GET", "/netsim/status")
 
     def wait(
         self,
@@ -115,7 +116,8 @@ class Lab:
         while time.monotonic() < end:
             launch.check_alive(self.name)
             try:
-                status = self.api.call("GET", "/netsim/wait?timeoutSeconds=1")
+                with self.api as api:
+                    status = api.call("GET", "/netsim/wait?timeoutSeconds=1")
             except NotFoundError:
                 time.sleep(0.02)
                 continue
@@ -132,11 +134,13 @@ class Lab:
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Json:
         """One object. NotFoundError."""
-        return self.api.get(meta.resolve_kind(kind), name, namespace)
+        with self.api as api:
+            return api.get(meta.resolve_kind(kind), name, namespace)
 
     def objects(self, kind: str, namespace: str | None = None, selector: str = "") -> list[Json]:
         """Objects of a kind: of all namespaces when `namespace` is None."""
-        return list(self.api.list(meta.resolve_kind(kind), namespace, labels=selector))
+        with self.api as api:
+            return list(api.list(meta.resolve_kind(kind), namespace, labels=selector))
 
     def apply(self, source: Source, *, dry_run: bool = False) -> list[Json]:
         """Create or change objects; each change: `{verb, kind, namespace, name, fields}`."""
@@ -149,21 +153,23 @@ class Lab:
         return self._send(self._topology.objects, prune=True, dry_run=True)
 
     def _send(self, objects: Sequence[Json], *, prune: bool, dry_run: bool) -> list[Json]:
-        answer = self.api.call(
-            "POST", "/netsim/apply", {"objects": list(objects), "prune": prune, "dryRun": dry_run}
-        )
+        body = {"objects": list(objects), "prune": prune, "dryRun": dry_run}
+        with self.api as api:
+            answer = api.call("POST", "/netsim/apply", body)
         return list(items(answer, "steps"))
 
     def delete(
         self, kind: str, name: str, namespace: str = "default", *, grace_s: int | None = None
     ) -> None:
         """Delete an object; it may take its grace period to go."""
-        self.api.delete(meta.resolve_kind(kind), name, namespace, grace_s=grace_s)
+        with self.api as api:
+            api.delete(meta.resolve_kind(kind), name, namespace, grace_s=grace_s)
 
     def scale(self, target: str, replicas: int, namespace: str = "default") -> None:
         """Set the replicas of `deployment/NAME` or `replicaset/NAME`."""
         word, _, name = target.partition("/")
-        self.api.scale(meta.resolve_kind(word), name, namespace, replicas)
+        with self.api as api:
+            api.scale(meta.resolve_kind(word), name, namespace, replicas)
 
     def exec_argv(self, target: str, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` in POD, NAMESPACE/POD or node/NAME, for subprocess."""
