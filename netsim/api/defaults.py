@@ -18,7 +18,7 @@ from netsim.api.services import DEFAULT_AFFINITY_S
 Values: TypeAlias = dict[str, object]
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-LAB_NAME = "lab"
+LAB_NAME = "default"
 DEPTH_MAX = 64
 
 

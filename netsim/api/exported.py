@@ -19,13 +19,14 @@ from netsim.api.meta import LAB_API_VERSION, ObjectKey
 from netsim.api.object_meta import Metadata
 from netsim.api.problems import Problem, warning
 from netsim.api.services import SERVICE_NAME_LABEL, Service
-from netsim.api.workloads import Node
+from netsim.api.workloads import GENERATED_ANNOTATION, Node
 
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 SLICE_CONTROLLERS = (
     "endpointslice-controller.k8s.io",
     "endpointslicemirroring-controller.k8s.io",
 )
+LAB_NOTES = "netsim.dev/last-"
 _OF_THE_CLUSTER = (
     "creationTimestamp",
     "deletionGracePeriodSeconds",
@@ -45,6 +46,12 @@ def is_exported(obj: Json) -> bool:
     return bool(text(mapping(obj, "metadata"), "uid"))
 
 
+def _of_a_lab(obj: Json) -> bool:
+    """Whether a lab, not a cluster, printed the object: then the lab knows its ranges."""
+    notes = mapping(mapping(obj, "metadata"), "annotations")
+    return GENERATED_ANNOTATION in notes or any(key.startswith(LAB_NOTES) for key in notes)
+
+
 def taken_over(objects: Sequence[Located]) -> tuple[list[Located], list[Problem]]:
     """The objects that a lab takes over, as it takes them, and what to tell about the others."""
     if not any(is_exported(item.obj) for item in objects):
@@ -62,8 +69,9 @@ def taken_over(objects: Sequence[Located]) -> tuple[list[Located], list[Problem]
                 problems.append(item.placed(warning(where, f"left out: {why}")))
             else:
                 kept.append(_cleaned(item, present))
-    inferred = _ranges(kept)
-    if inferred and not any(key.kind == "Lab" for key in present):
+    of_a_lab = any(key.kind == "Lab" or _of_a_lab(item.obj) for key, item in present.items())
+    inferred = {} if of_a_lab else _ranges(kept)
+    if inferred:
         said = ", ".join(f"{name} {cidr}" for name, cidr in inferred.items())
         hint = "write a Lab to choose others"
         problems.append(Problem("warning", f"read off the objects: {said}", (), hint))

@@ -20,7 +20,7 @@ from netsim.api.foreign_kinds import meant, why_ignored
 from netsim.api.located import Located
 from netsim.api.meta import KIND_BY_NAME, kind_for, suggest
 from netsim.api.problems import Problem, errors, quoted, required
-from netsim.api.schema import IGNORED_REASON, once
+from netsim.api.schema import IGNORED_REASON
 from netsim.api.validation import validate_object
 from netsim.api.yaml_reader import Document, read
 
@@ -176,7 +176,7 @@ def _add(item: Located, located: list[Located], problems: list[Problem]) -> None
         return
     why = why_ignored(api_version, kind)
     if why:
-        found = Problem("warning", f"ignored: {why}", ("kind",), "", IGNORED_REASON, subject=kind)
+        found = Problem("warning", f"ignored: {why}", ("kind",), "", IGNORED_REASON, once=kind)
     else:
         where = ("apiVersion",) if kind in KIND_BY_NAME else ("kind",)
         message = f"no kind {quoted(obj['kind'])} in {quoted(obj['apiVersion'])}"
@@ -190,7 +190,7 @@ def _validated(located: list[Located], problems: list[Problem]) -> Loaded:
     for item in kept:
         found += [item.placed(problem) for problem in validate_object(item.obj)]
     kept = [_named(item) for item in kept]
-    return Loaded(kept, _in_order(once(iter(found), set())))
+    return Loaded(kept, _in_order(_each_once(found)))
 
 
 def _named(item: Located) -> Located:
@@ -202,8 +202,18 @@ def _named(item: Located) -> Located:
     return dataclasses.replace(item, obj=obj)
 
 
-def _in_order(problems: Iterator[Problem]) -> list[Problem]:
+def _in_order(problems: list[Problem]) -> list[Problem]:
     """As the files have them; what has no place comes first."""
-    found = list(problems)
-    files = {name: number for number, name in enumerate(dict.fromkeys(p.file for p in found))}
-    return sorted(found, key=lambda p: (files[p.file], p.line, p.column))
+    files = {name: number for number, name in enumerate(dict.fromkeys(p.file for p in problems))}
+    return sorted(problems, key=lambda p: (files[p.file], p.line, p.column))
+
+
+def _each_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Without the repetitions of what is worth saying once."""
+    seen: set[str] = set()
+    kept: list[Problem] = []
+    for problem in problems:
+        if not problem.once or problem.once not in seen:
+            kept.append(problem)
+        seen.add(problem.once)
+    return kept

@@ -38,7 +38,8 @@ class Problem:
     `reason` is the API's cause (`FieldValueInvalid`, ...). `line` and `column` count from 1 and are
     0 when unknown, as for objects that came over the API; `file` is then empty. `subject` names
     the object, such as `Service default/web`. `at` is the place in the text when it is more exact
-    than the field that the API names; with `at_key` that of the key, not of the value.
+    than the field that the API names; with `at_key` that of the key, not of the value. Of the
+    problems of a manifest with one `once`, only the first is reported.
     """
 
     severity: Severity
@@ -49,6 +50,7 @@ class Problem:
     at: Path = ()
     at_key: bool = False
     subject: str = ""
+    once: str = ""
     file: str = ""
     line: int = 0
     column: int = 0

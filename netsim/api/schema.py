@@ -151,10 +151,8 @@ def _check_record(value: object, kind: Record, path: Path) -> Iterator[Problem]:
             yield from check(inner, known.type, where)
         elif known.use == "ignored" and inner not in (None, "", [], {}, False, known.default):
             why = known.why or "it has no effect here"
-            ignored_field = f"{kind.name}.{key}"
-            yield Problem(
-                "warning", f"ignored: {why}", where, reason=IGNORED_REASON, subject=ignored_field
-            )
+            once = f"{kind.name}.{key}"
+            yield Problem("warning", f"ignored: {why}", where, reason=IGNORED_REASON, once=once)
 
 
 def _is(value: object, kind: Scalar) -> bool:
@@ -199,13 +197,3 @@ def _paths(kind: Type, key: str, prefix: str = "") -> Iterator[str]:
         for name, known in kind.fields.items():
             if known.use == "used":
                 yield from _paths(known.type, key, f"{prefix}.{name}" if prefix else name)
-
-
-def once(problems: Iterator[Problem], seen: set[str]) -> Iterator[Problem]:
-    """The problems, each ignored field only where it occurs first; `seen` remembers."""
-    for problem in problems:
-        if problem.reason == IGNORED_REASON:
-            if problem.subject in seen:
-                continue
-            seen.add(problem.subject)
-        yield problem

@@ -162,6 +162,13 @@ def test_says_what_is_wrong_and_where(case: Case) -> None:
     assert [str(problem) for problem in load_text(case.text, "t").problems] == case.problems
 
 
+def test_a_problem_names_its_object() -> None:
+    text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n---\n" + POD.replace(
+        "[{", "[{image: x, "
+    )
+    assert [p.subject for p in load_text(text, "t").problems] == ["", "Pod default/p"]
+
+
 def test_a_bomb_of_aliases_is_refused() -> None:
     lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
     lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]

@@ -103,7 +103,7 @@ def test_recreate_has_no_shares() -> None:
 def test_names_and_namespaces() -> None:
     assert with_defaults({"kind": "Pod"})["metadata"] == {"namespace": "default"}
     assert with_defaults({"kind": "Node"})["metadata"] == {}
-    assert with_defaults({"kind": "Lab"})["metadata"] == {"name": "lab"}
+    assert with_defaults({"kind": "Lab"})["metadata"] == {"name": "default"}
     namespace = with_defaults({"kind": "Namespace", "metadata": {"name": "a"}})
     assert namespace["metadata"] == {
         "name": "a",

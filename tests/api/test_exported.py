@@ -116,7 +116,13 @@ def test_ranges_are_read_off_the_addresses() -> None:
 def test_a_lab_decides_about_the_ranges() -> None:
     lab = "apiVersion: netsim.dev/v1alpha1\nkind: Lab\nspec: {podCIDR: 10.42.0.0/16}\n"
     loaded = load_text(lab + node("a", "10.42.0.0/24", "172.18.0.9"))
-    assert (keys(loaded), loaded.problems) == (["Lab lab", "Node a"], [])
+    assert (keys(loaded), loaded.problems) == (["Lab default", "Node a"], [])
+
+
+def test_what_a_lab_printed_says_nothing_about_ranges() -> None:
+    text = obj("Service", "s", SERVICE.replace("10.96.0.9", "10.43.7.7"))
+    text = text.replace("uid: u-s\n", "uid: u-s\n  annotations: {netsim.dev/last-applied: '{}'}\n")
+    assert keys(load_text(text)) == ["Service s"]
 
 
 def test_a_range_that_was_written_by_hand_is_not_guessed() -> None:
