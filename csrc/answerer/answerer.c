@@ -13,6 +13,7 @@
 #include "port.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -52,7 +53,7 @@ static int64_t now_ms(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return ((int64_t)now.tv_sec * 1000) + (now.tv_nsec / 1000000);
 }
 
 static void fail(const char *what, int error)
@@ -186,13 +187,13 @@ static void open_ports(char **names)
 static void report_ready(void)
 {
 	const char *text = getenv("NETSIM_READY_FD");
-	int fd = text ? atoi(text) : -1;
+	long fd = text ? strtol(text, NULL, 10) : -1;
 
-	if (fd <= STDERR_FILENO)
+	if (fd <= STDERR_FILENO || fd > INT_MAX)
 		return;
-	if (write(fd, "r", 1) < 0)
+	if (write((int)fd, "r", 1) < 0)
 		fprintf(stderr, "answerer: NETSIM_READY_FD: %s\n", strerror(errno));
-	close(fd);
+	close((int)fd);
 }
 
 static void watch_signals(void)

@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define HTTP_HEAD_MAX  8192          /* a longer request head is refused */
-#define HTTP_BODY_MAX  (1024 * 1024) /* so is a longer body; bodies are not looked at */
-#define HTTP_REPLY_MAX 256           /* of a reply's head */
+#define HTTP_HEAD_MAX  8192    /* a longer request head is refused */
+#define HTTP_BODY_MAX  1048576 /* so is a longer body; bodies are not looked at */
+#define HTTP_REPLY_MAX 256     /* of a reply's head */
 
 /**
  * struct http_request - what matters of a request head

@@ -6,8 +6,9 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -46,8 +47,12 @@ class InitLab:
         self.client = InitClient(self.state / "init.sock")
 
 
+class StartLab(Protocol):
+    def __call__(self, **services: list[str]) -> InitLab: ...
+
+
 @pytest.fixture
-def start_lab(run_root: Path) -> Iterator[Callable[..., InitLab]]:
+def start_lab(run_root: Path) -> Iterator[StartLab]:
     """Start labs; all are down after the test."""
     made: list[InitLab] = []
 
@@ -63,7 +68,7 @@ def start_lab(run_root: Path) -> Iterator[Callable[..., InitLab]]:
 
 
 @pytest.fixture
-def lab(start_lab: Callable[..., InitLab]) -> InitLab:
+def lab(start_lab: StartLab) -> InitLab:
     return start_lab()
 
 

@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from netsim.lab.init_client import ExitWatch, ProcessRecord
 from netsim.lab.init_services import Service
 from netsim.lab.sandbox import Maker
 from netsim.linux import ns
-from tests.linux.conftest import InitLab, pod, python
+from tests.linux.conftest import InitLab, StartLab, pod, python
 
 pytestmark = pytest.mark.linux
 
@@ -222,7 +222,7 @@ def test_orphans_are_reaped(lab: InitLab, watch: ExitWatch) -> None:
 
 
 def test_a_service_is_restarted_and_sees_the_labs_environment(
-    start_lab: Callable[..., InitLab],
+    start_lab: StartLab,
 ) -> None:
     code = "import os; print(*[os.environ['NETSIM_' + n] for n in ('LAB', 'STATE', 'INIT_PID')])"
     forever = python(f"{code}; import sys, time; sys.stdout.flush(); time.sleep(100)")
@@ -251,7 +251,7 @@ def test_a_service_that_keeps_failing_waits_longer_and_longer() -> None:
 
 
 def test_a_service_that_cannot_be_executed_is_tried_again(
-    start_lab: Callable[..., InitLab],
+    start_lab: StartLab,
 ) -> None:
     lab = start_lab(control=["/no/such/program"])
     log = lab.state / "logs" / "init.log"
@@ -322,7 +322,7 @@ def test_descriptors_sent_with_a_wrong_request_are_not_kept(lab: InitLab) -> Non
         assert len(os.listdir(f"/proc/{lab.pid}/fd")) == before + 1, "this connection"
 
 
-def test_init_itself_inherits_and_leaks_nothing(start_lab: Callable[..., InitLab]) -> None:
+def test_init_itself_inherits_and_leaks_nothing(start_lab: StartLab) -> None:
     with open("/dev/null") as extra:
         os.set_inheritable(extra.fileno(), True)
         lab = start_lab()

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from netsim.errors import ConflictError, NetsimError, NotFoundError, UsageError
 from netsim.lab import launch, names
 from netsim.lab.sandbox import Maker
 from netsim.linux import ns
-from tests.linux.conftest import InitLab, pod
+from tests.linux.conftest import InitLab, StartLab, pod
 
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
@@ -85,9 +84,7 @@ def test_standard_tools_find_pods_by_name(lab: InitLab, maker: Maker) -> None:
 
 
 @pytest.mark.linux
-def test_kill_9_of_init_leaves_nothing_within_a_second(
-    start_lab: Callable[..., InitLab], maker: Maker
-) -> None:
+def test_kill_9_of_init_leaves_nothing_within_a_second(start_lab: StartLab, maker: Maker) -> None:
     lab = start_lab(control=["sleep", "1000"])
     inodes = fill(lab, maker, 50)
     pids = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split()
