@@ -140,15 +140,16 @@ class Workloads:
                 self._step(uid)
 
     async def watch(self) -> None:
-        """Notice exits and tend the logs, until cancelled; then leave everything as it is."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch_exits())
-                tasks.create_task(self._tend_logs())
-        finally:
-            for timer in self._timers.values():
-                timer.cancel()
-            await self._runner.close()
+        """Notice exits and tend the logs, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_exits())
+            tasks.create_task(self._tend_logs())
+
+    async def close(self) -> None:
+        """Do nothing more. What runs goes on."""
+        for timer in self._timers.values():
+            timer.cancel()
+        await self._runner.close()
 
     def _observe(self, uid: str, revision: int) -> None:
         """A pod's object is new, changed or gone."""
