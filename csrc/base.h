@@ -15,10 +15,10 @@
 typedef uint16_t be16;
 typedef uint32_t be32;
 
-#define LIKELY(x)      __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)    __builtin_expect(!!(x), 0)
-#define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
-#define CACHE_LINE     64
+#define LIKELY(x)     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define CACHE_LINE    64
 
 #define NS_PER_S  UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
@@ -45,7 +45,8 @@ static inline uint32_t from_be32(be32 v)
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte order helpers assume little endian");
 
-/* An address of either family: 16 bytes in wire order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
+/* An address of either family: 16 bytes in wire order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
+ */
 struct addr {
 	uint64_t w[2];
 };

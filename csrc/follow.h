@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* follow.h - a packet and its tracked connection: what stage_flow and stage_translate share. Rank 3. */
+/* follow.h - a packet and its tracked connection: what stage_flow and stage_translate share.
+ * Rank 3. */
 #ifndef NETSIM_FOLLOW_H
 #define NETSIM_FOLLOW_H
 

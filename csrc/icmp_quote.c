@@ -15,7 +15,8 @@ static const uint8_t classes[] = {
     [ICMP_ECHO_REPLY] = ICMP_CLASS_ANSWER,
     [ICMP_UNREACHABLE] = ICMP_CLASS_ERROR,
     [ICMP_SOURCE_QUENCH] = ICMP_CLASS_ERROR,
-    [ICMP_REDIRECT] = ICMP_CLASS_OTHER, /* a router's advice ends at the next hop: never forwarded */
+    [ICMP_REDIRECT] =
+	ICMP_CLASS_OTHER, /* a router's advice ends at the next hop: never forwarded */
     [ICMP_ECHO] = ICMP_CLASS_REQUEST,
     [ICMP_TIME_EXCEEDED] = ICMP_CLASS_ERROR,
     [ICMP_PARAMETER] = ICMP_CLASS_ERROR,

@@ -80,8 +80,8 @@ static void fill(struct iface *i, struct packet *p, const struct queued *e)
 	p->hdr_len = how->hdr_len;
 	p->csum_offset = how->csum_offset;
 	p->l4_off = how->csum_start;
-	p->flags = (uint16_t)((how->needs_csum ? PACKET_NEEDS_CSUM : 0) |
-			      (how->mark ? PACKET_MARKED : 0));
+	p->flags =
+	    (uint16_t)((how->needs_csum ? PACKET_NEEDS_CSUM : 0) | (how->mark ? PACKET_MARKED : 0));
 	p->outer_src = how->outer_src;
 	p->outer_dst = how->outer_dst;
 	p->outer_sport = how->outer_sport;

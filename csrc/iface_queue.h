@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* iface_queue.h - an iface in memory: tests and `explain` put packets in and take packets out. Rank 6.
+/* iface_queue.h - an iface in memory: tests and `explain` put packets in and take packets out.
+ * Rank 6.
  *
  * Stands for any role: as a wire it carries tunnel payloads with their outer addresses beside them.
  * Bounded both ways; what does not fit is refused (inject) or dropped as IFACE_FULL (send).

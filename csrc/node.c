@@ -178,7 +178,8 @@ void node_iface_detach(struct node *n, struct iface *i)
 	if (slot && *slot == i)
 		*slot = NULL;
 	i->node = NULL;
-	if (rebuild_index(n)) { /* no memory: empty the old index rather than leave a dead pointer */
+	if (rebuild_index(
+		n)) { /* no memory: empty the old index rather than leave a dead pointer */
 		free(n->iface_index);
 		n->iface_index = NULL;
 	}

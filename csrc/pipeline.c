@@ -13,10 +13,14 @@ static const struct {
 	stage_fn *run;
 	enum trace_stage name;
 } stages[] = {
-    {stage_tunnel_off, TRACE_TUNNEL_OFF}, {stage_parse, TRACE_PARSE},
-    {stage_flow, TRACE_FLOW},		  {stage_service, TRACE_SERVICE},
-    {stage_route, TRACE_ROUTE},		  {stage_translate, TRACE_TRANSLATE},
-    {stage_reply, TRACE_REPLY},		  {stage_tunnel_on, TRACE_TUNNEL_ON},
+    {stage_tunnel_off, TRACE_TUNNEL_OFF},
+    {stage_parse, TRACE_PARSE},
+    {stage_flow, TRACE_FLOW},
+    {stage_service, TRACE_SERVICE},
+    {stage_route, TRACE_ROUTE},
+    {stage_translate, TRACE_TRANSLATE},
+    {stage_reply, TRACE_REPLY},
+    {stage_tunnel_on, TRACE_TUNNEL_ON},
 };
 
 static_assert(BATCH_MAX <= 64, "one bit per packet");
@@ -69,7 +73,8 @@ static bool matches(const struct trace_filter *f, const struct flow_key *k)
 	       (!f->proto || f->proto == k->proto);
 }
 
-/* After stage_parse, which learns what the filter asks for; dropped packets with an address count. */
+/* After stage_parse, which learns what the filter asks for; dropped packets with an address count.
+ */
 static uint64_t marked_by_filter(const struct stage_ctx *ctx, const struct batch *b)
 {
 	struct trace_filter *f = &ctx->node->filter;

@@ -127,8 +127,8 @@ bool rewrite_packet(struct packet *p)
 	struct ipv4_hdr *ip = packet_ipv4(p);
 
 	if (!flow_key_equal(&p->key, &p->to)) {
-		/* the outer source of an ICMP error may be a hop's: it changes as the kernel changes
-		 * it, to the address that the translation hides the far end behind
+		/* the outer source of an ICMP error may be a hop's: it changes as the kernel
+		 * changes it, to the address that the translation hides the far end behind
 		 */
 		be32 src = addr_equal(p->key.src, p->to.src) ? ip->src : addr_to_v4(p->to.src);
 		be32 dst = addr_to_v4(p->to.dst);

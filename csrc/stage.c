@@ -10,18 +10,19 @@ void stage_trace_marked(const struct stage_ctx *ctx, struct packet *p, enum trac
 	if (p->trace_count >= RECORDS_MAX || !ctx->node->trace)
 		return;
 	p->trace_count++;
-	trace_write(ctx->node->trace, &(struct trace_record){
-					  .time_ns = ctx->now_ns,
-					  .revision = ctx->revision,
-					  .trace_id = p->trace_id,
-					  .node = ctx->node->id,
-					  .iface = p->in ? p->in->id : 0,
-					  .object = object,
-					  .detail = detail,
-					  .stage = (uint8_t)stage,
-					  .event = (uint8_t)event,
-					  .len = (uint16_t)(p->len < UINT16_MAX ? p->len : UINT16_MAX),
-					  .before = p->key,
-					  .after = p->to,
-				      });
+	trace_write(ctx->node->trace,
+		    &(struct trace_record){
+			.time_ns = ctx->now_ns,
+			.revision = ctx->revision,
+			.trace_id = p->trace_id,
+			.node = ctx->node->id,
+			.iface = p->in ? p->in->id : 0,
+			.object = object,
+			.detail = detail,
+			.stage = (uint8_t)stage,
+			.event = (uint8_t)event,
+			.len = (uint16_t)(p->len < UINT16_MAX ? p->len : UINT16_MAX),
+			.before = p->key,
+			.after = p->to,
+		    });
 }

@@ -58,8 +58,9 @@ void stage_route_packet(const struct stage_ctx *ctx, struct packet *p);
 void stage_trace_marked(const struct stage_ctx *ctx, struct packet *p, enum trace_stage stage,
 			enum trace_event event, uint32_t object, uint32_t detail);
 
-static inline void stage_trace(const struct stage_ctx *ctx, struct packet *p, enum trace_stage stage,
-			       enum trace_event event, uint32_t object, uint32_t detail)
+static inline void stage_trace(const struct stage_ctx *ctx, struct packet *p,
+			       enum trace_stage stage, enum trace_event event, uint32_t object,
+			       uint32_t detail)
 {
 	if (UNLIKELY(p->flags & PACKET_MARKED))
 		stage_trace_marked(ctx, p, stage, event, object, detail);

@@ -105,8 +105,8 @@ void stage_flow(const struct stage_ctx *ctx, struct batch *b)
 			related(ctx, p);
 			continue;
 		}
-		struct flow *f = flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns,
-						 &p->reply);
+		struct flow *f =
+		    flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
 
 		if (LIKELY(f != NULL))
 			known(ctx, b, i, f);

@@ -192,7 +192,8 @@ static enum drop_reason parse_icmp(struct packet *p, size_t len, uint32_t *ports
 		return DROP_NONE;
 	case ICMP_CLASS_ERROR:
 		if (p->flags & PACKET_FRAGMENT)
-			return DROP_ICMP_UNRELATED; /* never so long; its checksum is not all here */
+			return DROP_ICMP_UNRELATED; /* never so long; its checksum is not all here
+						     */
 		p->flags |= PACKET_ICMP_ERROR;
 		return DROP_NONE;
 	default:

@@ -41,7 +41,7 @@ static struct addr hop_address(const struct node *n, const struct packet *p)
 		return n->config.cni_addr;
 	case IFACE_WIRE:
 		return n->config.backend == BACKEND_HOST_GW ? n->config.address
-							     : n->config.tunnel_addr;
+							    : n->config.tunnel_addr;
 	default: /* the kernel drops what claims to come from an address of its own */
 		return p->key.dst;
 	}

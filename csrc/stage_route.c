@@ -81,8 +81,7 @@ static bool from_stack(const struct packet *p)
 /* Back to where it came from: pointless, unless it is another packet by now. */
 static bool loops(const struct packet *p, bool translated)
 {
-	return !translated &&
-	       (p->out == p->in || (p->out->role == IFACE_STACK && from_stack(p)));
+	return !translated && (p->out == p->in || (p->out->role == IFACE_STACK && from_stack(p)));
 }
 
 static bool crosses_router(const struct packet *p, bool translated)

@@ -19,8 +19,8 @@ static void trace_choice(const struct stage_ctx *ctx, struct packet *p, enum tra
 static const struct endpoint *affine(const struct stage_ctx *ctx, const struct packet *p)
 {
 	const struct service *s = p->service;
-	const struct affinity *a = affinity_find(ctx->node->affinity, s->id, p->key.src, ctx->now_ns,
-						 s->affinity_s);
+	const struct affinity *a =
+	    affinity_find(ctx->node->affinity, s->id, p->key.src, ctx->now_ns, s->affinity_s);
 
 	return a ? service_endpoint_find(s, a->endpoint, a->port) : NULL;
 }
@@ -56,8 +56,8 @@ static void serve(const struct stage_ctx *ctx, struct packet *p)
 	p->to.dst = p->endpoint->addr;
 	p->to.dport = p->endpoint->port;
 	/* ClusterIP row of the masquerade matrix (spec 3.6), and hairpin */
-	p->masquerade = !node_in_cluster(ctx->node, p->key.src) ||
-			addr_equal(p->key.src, p->endpoint->addr);
+	p->masquerade =
+	    !node_in_cluster(ctx->node, p->key.src) || addr_equal(p->key.src, p->endpoint->addr);
 }
 
 void stage_service(const struct stage_ctx *ctx, struct batch *b)

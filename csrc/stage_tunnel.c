@@ -18,13 +18,15 @@ static_assert(VXLAN_BYTES == 22, "RFC 7348 section 5");
 static enum drop_reason vxlan_off(const struct node_config *c, struct packet *p)
 {
 	const struct vxlan_hdr *vxlan = (const struct vxlan_hdr *)(const void *)p->data;
-	const struct eth_hdr *eth = (const struct eth_hdr *)(const void *)(p->data + sizeof(*vxlan));
+	const struct eth_hdr *eth =
+	    (const struct eth_hdr *)(const void *)(p->data + sizeof(*vxlan));
 
 	if (p->len < VXLAN_BYTES)
 		return DROP_TUNNEL_SHORT;
 	if (vxlan->flags != VXLAN_FLAG_VNI)
 		return DROP_TUNNEL_BAD;
-	if (((uint32_t)vxlan->vni[0] << 16 | (uint32_t)vxlan->vni[1] << 8 | vxlan->vni[2]) != c->vni)
+	if (((uint32_t)vxlan->vni[0] << 16 | (uint32_t)vxlan->vni[1] << 8 | vxlan->vni[2]) !=
+	    c->vni)
 		return DROP_TUNNEL_VNI;
 	if (memcmp(eth->dst, c->vtep_mac, sizeof(eth->dst)) != 0)
 		return DROP_TUNNEL_MAC;

@@ -18,10 +18,11 @@ struct trace {
 };
 
 static const char *const stage_names[TRACE_STAGE_COUNT] = {
-    [TRACE_RECEIVE] = "receive",   [TRACE_TUNNEL_OFF] = "tunnel-off", [TRACE_PARSE] = "parse",
-    [TRACE_FLOW] = "flow",	   [TRACE_SERVICE] = "service",	      [TRACE_ROUTE] = "route",
-    [TRACE_TRANSLATE] = "translate", [TRACE_REPLY] = "reply",	      [TRACE_TUNNEL_ON] = "tunnel-on",
-    [TRACE_SEND] = "send",
+    [TRACE_RECEIVE] = "receive",     [TRACE_TUNNEL_OFF] = "tunnel-off",
+    [TRACE_PARSE] = "parse",         [TRACE_FLOW] = "flow",
+    [TRACE_SERVICE] = "service",     [TRACE_ROUTE] = "route",
+    [TRACE_TRANSLATE] = "translate", [TRACE_REPLY] = "reply",
+    [TRACE_TUNNEL_ON] = "tunnel-on", [TRACE_SEND] = "send",
 };
 
 static const char *const event_names[TRACE_EVENT_COUNT] = {

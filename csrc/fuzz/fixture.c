@@ -48,8 +48,14 @@ static void add_shared(struct tables *t)
 	    {.prefix = v4(0, 0, 0, 0), .len = 96, .kind = ROUTE_STACK},
 	};
 	const struct peer_row peers[] = {
-	    {.address = v4(192, 168, 0, 1), .mac = {2, 0, 0, 0, 0, 1}, .port = to_be16(8472), .node = 1},
-	    {.address = v4(192, 168, 0, 2), .mac = {2, 0, 0, 0, 0, 2}, .port = to_be16(8472), .node = 2},
+	    {.address = v4(192, 168, 0, 1),
+	     .mac = {2, 0, 0, 0, 0, 1},
+	     .port = to_be16(8472),
+	     .node = 1},
+	    {.address = v4(192, 168, 0, 2),
+	     .mac = {2, 0, 0, 0, 0, 2},
+	     .port = to_be16(8472),
+	     .node = 2},
 	    {.address = v4(192, 168, 0, 3),
 	     .mac = {2, 0, 0, 0, 0, 3},
 	     .port = to_be16(8472),
@@ -70,7 +76,8 @@ static void add_shared(struct tables *t)
 
 static void add_ifaces(struct fixture *f)
 {
-	static const uint8_t roles[] = {IFACE_POD, IFACE_POD, IFACE_STACK, IFACE_TUNNEL, IFACE_WIRE};
+	static const uint8_t roles[] = {IFACE_POD, IFACE_POD, IFACE_STACK, IFACE_TUNNEL,
+					IFACE_WIRE};
 	const struct route_row rows[] = {
 	    {.prefix = v4(10, 244, 1, 2), .len = 128, .kind = ROUTE_POD, .index = 1},
 	    {.prefix = v4(10, 244, 1, 3), .len = 128, .kind = ROUTE_POD, .index = 2},

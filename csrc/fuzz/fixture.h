@@ -3,7 +3,8 @@
  *
  *   10.244.1.2 pod0, 10.244.1.3 pod1        this node: 192.168.0.1, pods 10.244.1.0/24
  *   10.244.2.0/24 behind 192.168.0.2        10.244.3.0/24 behind 192.168.0.3 (external)
- *   10.96.0.10 tcp/80, udp/53 (affine), sctp/9: pod1, 10.244.2.2, pod0     10.96.0.11 tcp/80: nobody
+ *   10.96.0.10 tcp/80, udp/53 (affine), sctp/9: pod1, 10.244.2.2, pod0     10.96.0.11 tcp/80:
+ * nobody
  */
 #ifndef NETSIM_FIXTURE_H
 #define NETSIM_FIXTURE_H

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 enum record_flags {
-	RECORD_OFFLOADS = 1 << 0,   /* struct offloads follows the record */
-	RECORD_STRANGER = 1 << 1,   /* outer source is no peer */
-	RECORD_FIX_IPV4 = 1 << 2,   /* checksums are hard to guess: make them right */
+	RECORD_OFFLOADS = 1 << 0, /* struct offloads follows the record */
+	RECORD_STRANGER = 1 << 1, /* outer source is no peer */
+	RECORD_FIX_IPV4 = 1 << 2, /* checksums are hard to guess: make them right */
 	RECORD_FIX_ICMP = 1 << 3,
 	RECORD_SAME_BATCH = 1 << 4, /* as the packet before it */
 	RECORD_MARK = 1 << 5,
@@ -74,7 +74,8 @@ static void check_sent(const struct iface *i, const struct packet *p)
 	expect(i->role != IFACE_WIRE || p->peer != NULL);
 }
 
-static void send(struct iface *i, struct packet_pool *pool, struct packet *const *pkt, unsigned count)
+static void send(struct iface *i, struct packet_pool *pool, struct packet *const *pkt,
+		 unsigned count)
 {
 	for (unsigned k = 0; k < count; k++) {
 		check_sent(i, pkt[k]);
@@ -102,7 +103,8 @@ static void fix_checksums(struct packet *p, uint8_t flags, uint8_t backend)
 	}
 	uint32_t total = from_be16(ip->total_len);
 
-	if ((flags & RECORD_FIX_ICMP) && ip->proto == PROTO_ICMP && total <= len && total >= ihl + 8) {
+	if ((flags & RECORD_FIX_ICMP) && ip->proto == PROTO_ICMP && total <= len &&
+	    total >= ihl + 8) {
 		struct icmp_hdr *icmp = (struct icmp_hdr *)(void *)(at + ihl);
 
 		icmp->checksum = 0;
@@ -145,8 +147,8 @@ static struct packet *next_packet(struct fixture *f, const uint8_t **at, const u
 	p->gso_size = from_be16(o.gso_size);
 	p->l4_off = from_be16(o.csum_start);
 	p->csum_offset = from_be16(o.csum_offset);
-	p->outer_src = addr_to_v4(f->node->config.address) +
-		       (r->flags & RECORD_STRANGER ? 0 : to_be32(1));
+	p->outer_src =
+	    addr_to_v4(f->node->config.address) + (r->flags & RECORD_STRANGER ? 0 : to_be32(1));
 	fix_checksums(p, r->flags, f->node->config.backend);
 	return p;
 }

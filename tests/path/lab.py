@@ -1,8 +1,8 @@
 """A lab in memory: real engine, stepped time, every iface a queue, wires carried by hand.
 
 Node N is 192.168.8.(226+N) with pods 10.244.N.0/24: pod "a" is .2, pod "b" is .3. As many nodes as
-asked for are in the engine; one more peer (the next number) is outside it, so that what a node sends
-there can be looked at. Without `carry` everything on the wires stays there. Packets are scapy's.
+asked for are in the engine; one more peer (the next number) is outside it, so that what a node
+sends there can be looked at. Without `carry` what is on the wires stays there. Packets are scapy's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from scapy.layers.inet import IP
+from scapy.layers.inet import IP, fragment
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
@@ -157,12 +157,12 @@ class Lab:
         return made
 
     def _peer(self, n: int) -> PeerRecord:
-        row = self.nodes[n] if n in self.nodes else None
+        node = self.nodes.get(n)
         return PeerRecord(
             number(node_addr(n)),
             PORT[self.backend],
             bytes.fromhex(mac(n).replace(":", "")),
-            None if row is None else row.id,
+            None if node is None else node.id,
         )
 
     def __enter__(self) -> Self:
@@ -294,6 +294,18 @@ class Lab:
         return records
 
 
+def made(layer: type[Packet], **fields: object) -> Packet:
+    """A layer with fields that are not known before."""
+    packet = layer()
+    for name, value in fields.items():
+        setattr(packet, name, value)
+    return packet
+
+
+def pieces(packet: Packet, size: int = 1000) -> list[Packet]:
+    return list(fragment(packet, fragsize=size))  # type: ignore[no-untyped-call]
+
+
 def unwrap(sent: Sent, backend: str) -> Packet:
     return IP(bytes(sent.frame[Ether].payload)) if backend == "vxlan" else sent.ip
 
@@ -308,4 +320,3 @@ def rebuilt(packet: Packet) -> bytes:
                 layer.delfieldval(field)
         layer = layer.payload
     return bytes(fresh)
-

@@ -1,4 +1,4 @@
-"""Between nodes: flannel's bytes on the wire, what a node accepts from it, and the TTL that arrives."""
+"""Between nodes: flannel's bytes on the wire, what a node accepts of it, the TTL that arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ICMP errors: made about the packet as it arrived, translated inside and out, never about errors."""
+"""ICMP errors: about the packet as it arrived, translated inside and out, never about errors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, ICMPerror, IPerror, TCPerror, 
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
 
-from tests.path.lab import SCTP_PROTO, TCP_PROTO, UDP_PROTO, VIP, Lab, cni_addr, node_addr, pod_addr
-from tests.path.lab import rebuilt, tunnel_addr, unwrap
+from tests.path.lab import (
+    SCTP_PROTO,
+    TCP_PROTO,
+    UDP_PROTO,
+    VIP,
+    Lab,
+    cni_addr,
+    node_addr,
+    pod_addr,
+    rebuilt,
+    tunnel_addr,
+    unwrap,
+)
 
 A, B, REMOTE = pod_addr(1), pod_addr(1, "b"), pod_addr(2)
 KINDS = [(3, 0), (3, 1), (3, 3), (3, 4), (3, 13), (4, 0), (11, 0), (11, 1), (12, 0)]
@@ -23,8 +34,10 @@ def l4(proto: int, sport: int, dport: int) -> Packet:
 
 
 def error(src: str, dst: str, quoted: bytes, kind: tuple[int, int] = (3, 3)) -> Packet:
-    unused = {"nexthopmtu": 1400} if kind == (3, 4) else {}
-    return IP(src=src, dst=dst) / ICMP(type=kind[0], code=kind[1], **unused) / Raw(quoted)
+    icmp = ICMP(type=kind[0], code=kind[1])
+    if kind == (3, 4):
+        icmp.nexthopmtu = 1400
+    return IP(src=src, dst=dst) / icmp / Raw(quoted)
 
 
 def good_checksums(packet: Packet) -> None:
@@ -96,7 +109,7 @@ def test_errors_about_a_masqueraded_connection() -> None:
 
 
 def test_errors_about_a_ping_through_masquerade() -> None:
-    """No service has ICMP, so the identifier only moves where two pings collide: not at all here."""
+    """No service has ICMP: the identifier would only move if two pings collided."""
     with Lab() as lab:
         there = lab.out("a1", IP(src=A, dst=REMOTE) / ICMP(id=77) / Raw(b"ping"), "wire1")
         got = lab.out("wire1", lab.wrap(error("10.244.2.1", A, bytes(there), (11, 0))), "a1")
@@ -190,7 +203,9 @@ def test_traceroute_between_pods_shows_both_nodes(backend: str, hop: str) -> Non
     found = []
     with Lab(backend, nodes=2) as lab:
         for ttl in range(1, 8):
-            probe = IP(src=A, dst=REMOTE, ttl=ttl) / UDP(sport=5, dport=33434 + ttl) / Raw(b"x" * 32)
+            probe = (
+                IP(src=A, dst=REMOTE, ttl=ttl) / UDP(sport=5, dport=33434 + ttl) / Raw(b"x" * 32)
+            )
             lab.send("a1", probe)
             if lab.take("a2"):
                 break

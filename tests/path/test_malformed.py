@@ -18,14 +18,14 @@ from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
 
 from netsim.dataplane.records import Meta
-from tests.path.lab import VIP, Lab, pod_addr
+from tests.path.lab import VIP, Lab, made, pod_addr
 
 A, B, REMOTE = pod_addr(1), pod_addr(1, "b"), pod_addr(2)
 GSO_TCP, GSO_UDP, GSO_ECN = 1, 5, 0x80
 
 
 def ip(**fields: object) -> Packet:
-    return IP(**({"src": A, "dst": B} | fields))
+    return made(IP, **({"src": A, "dst": B} | fields))
 
 
 def checksummed(raw: bytes) -> bytes:
@@ -125,9 +125,10 @@ def test_passed_as_it_is(what: str, packet: Packet) -> None:
         assert bytes(lab.out("a1", packet, "b1")) == bytes(packet)
 
 
-def tcp_meta(**changes: object) -> Meta:
-    fields = {"needs_csum": True, "csum_start": 20, "csum_offset": 16} | changes
-    return Meta()._replace(**fields)
+def tcp_meta(
+    *, csum_start: int = 20, csum_offset: int = 16, gso_type: int = 0, gso_size: int = 0
+) -> Meta:
+    return Meta(gso_type, True, False, gso_size, csum_start, csum_offset)
 
 
 BAD_OFFLOADS = [

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from scapy.layers.inet import IP, TCP, UDP, fragment
-from scapy.layers.inet import ICMP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
 
 from netsim.dataplane.records import Meta
-from tests.path.lab import SCTP_PROTO, UDP_PROTO, VIP, Lab, pod_addr, rebuilt
+from tests.path.lab import SCTP_PROTO, UDP_PROTO, VIP, Lab, made, pieces, pod_addr, rebuilt
 
 A, B, REMOTE = pod_addr(1), pod_addr(1, "b"), pod_addr(2)
 
@@ -90,7 +89,7 @@ def test_partial_checksums_cover_addresses_only() -> None:
 
 
 def super_packet(src: str, dst: str, size: int, **fields: object) -> Packet:
-    tcp = TCP(**({"sport": 9, "dport": 80, "flags": "A"} | fields))
+    tcp = made(TCP, **({"sport": 9, "dport": 80, "flags": "A"} | fields))
     return IP(src=src, dst=dst, flags="DF") / tcp / Raw(b"x" * size)
 
 
@@ -138,20 +137,20 @@ def test_segments_count_their_real_header() -> None:
 @pytest.mark.parametrize("order", ["in order", "first in the middle of a batch"])
 def test_fragments_follow_the_first(order: str) -> None:
     whole = IP(src=A, dst=VIP, id=77) / UDP(sport=9, dport=80) / Raw(bytes(range(256)) * 12)
-    pieces = fragment(whole, fragsize=1000)
+    parts = pieces(whole)
     ends = [(f"10.244.2.{i}", 8080) for i in range(2, 10)]
     with Lab() as lab:
         lab.service(*ends, proto=UDP_PROTO)
         if order != "in order":
-            lab.put("a1", pieces[1])  # orphan: arrived before the first
-        for piece in pieces:
+            lab.put("a1", parts[1])  # orphan: arrived before the first
+        for piece in parts:
             lab.put("a1", piece)
         lab.run()
         got = [IP(s.raw[22:]) for s in lab.take("wire1")]
-        assert len(got) == len(pieces)
+        assert len(got) == len(parts)
         assert len({p.dst for p in got}) == 1
         assert lab.drops() == ({} if order == "in order" else {"fragment-orphan": 1})
-        for sent, arrived in zip(pieces, got, strict=True):
+        for sent, arrived in zip(parts, got, strict=True):
             assert (arrived.frag, arrived.flags, arrived.ttl) == (sent.frag, sent.flags, 63)
             assert bytes(arrived)[28:] == bytes(sent)[28:]
         data = b"".join(bytes(p.payload) for p in got)
@@ -165,13 +164,13 @@ def test_fragments_of_an_answer_look_like_the_service() -> None:
         lab.service((B, 8080), proto=UDP_PROTO)
         lab.out("a1", IP(src=A, dst=VIP) / UDP(sport=9, dport=80), "b1")
         whole = IP(src=B, dst=A, id=5) / UDP(sport=8080, dport=9) / Raw(b"z" * 3000)
-        for piece in fragment(whole, fragsize=1000):
+        for piece in pieces(whole):
             assert lab.out("b1", piece, "a1").src == VIP
 
 
 def test_fragments_are_forgotten_after_half_a_minute() -> None:
     whole = IP(src=A, dst=B, id=5) / UDP(sport=1, dport=9) / Raw(b"z" * 3000)
-    first, second, *_ = fragment(whole, fragsize=1000)
+    first, second, *_ = pieces(whole)
     with Lab() as lab:
         lab.out("a1", first, "b1")
         lab.now += 29
@@ -183,7 +182,7 @@ def test_fragments_are_forgotten_after_half_a_minute() -> None:
 def test_fragmented_pings_pass() -> None:
     whole = IP(src=A, dst=REMOTE, id=5) / ICMP(id=3) / Raw(b"z" * 3000)
     with Lab() as lab:
-        for piece in fragment(whole, fragsize=1000):
+        for piece in pieces(whole):
             lab.out("a1", piece, "wire1")
         assert len(lab.engine.flows(lab.nodes[1].id)) == 1
 
@@ -200,7 +199,7 @@ def test_fragmented_errors_and_sctp_to_a_service_are_refused() -> None:
 def test_later_fragments_do_not_move_the_state_of_tcp() -> None:
     whole = IP(src=A, dst=B, id=5) / TCP(sport=1, dport=9, flags="S") / Raw(b"z" * 3000)
     with Lab() as lab:
-        for piece in fragment(whole, fragsize=1000):
+        for piece in pieces(whole):
             lab.out("a1", piece, "b1")
         [flow] = lab.engine.flows(lab.nodes[1].id)
         assert flow.state == "SYN_SENT"
