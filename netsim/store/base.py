@@ -80,6 +80,9 @@ class View(Protocol):
     def list(self, kind: str, namespace: str | None = None) -> Sequence[Json]:
         """Objects of a kind by (namespace, name); of one namespace, unless None."""
 
+    def dependents(self, uid: str) -> Sequence[Json]:
+        """Objects that name the object with this uid among their owners, in no order."""
+
     def kind_revision(self, kind: str) -> int:
         """A number that rises when an object of the kind changes: a key for caches."""
 

@@ -6,7 +6,7 @@ transaction; `sweep` ends namespaces whose last pods have meanwhile stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 from typing import Literal
 
 from netsim.api import meta
@@ -16,7 +16,6 @@ from netsim.store.base import Delete, Update, View, Write
 from netsim.store.lifecycle import goes_gracefully
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
-LEAVES = frozenset({"Pod", "EndpointSlice"})  # nothing is ever owned by them
 # holds a namespace until what was in it has gone; Kubernetes has `spec.finalizers` for it
 CONTENT = "netsim.dev/content"
 _NAMESPACED = tuple(kind.name for kind in meta.KINDS if kind.namespaced)
@@ -39,12 +38,12 @@ def cascade(view: View, first: Delete, propagation: Propagation = "Background") 
     With `Orphan` they stay and lose the reference. Foreground is Background: all is one step here.
     """
     obj = view.get(first.key)
-    if obj is None or first.key.kind in LEAVES:
+    if obj is None:
         return [first]
     if first.key.kind == "Namespace":
         return [*_content(view, first.key.name), *_namespace(view, first, obj)]
     if propagation == "Orphan":
-        dependents = _dependents(view).get(uid_of(obj), ())
+        dependents = view.dependents(uid_of(obj))
         return [first, *(_without_owner(o, uid_of(obj)) for o in dependents)]
     return [first, *_descendants(view, obj)]
 
@@ -111,29 +110,28 @@ def _namespace(view: View, delete: Delete, obj: Json) -> list[Write]:
     return [Update(held), Delete(delete.key, delete.grace_s, delete.uid)]
 
 
-def _dependents(view: View) -> Mapping[str, list[Json]]:
-    """Objects by the uid of each owner."""
-    found: dict[str, list[Json]] = {}
-    for kind in _NAMESPACED:
-        for obj in view.list(kind):
-            for owner in owners_of(obj):
-                found.setdefault(text(owner, "uid"), []).append(obj)
-    return found
-
-
 def _descendants(view: View, obj: Json) -> Iterator[Write]:
-    dependents = _dependents(view)
-    living = {uid_of(o) for kind in meta.KINDS for o in view.list(kind.name)} - {uid_of(obj)}
-    queue = [obj]
+    going, queue = {uid_of(obj)}, [obj]
     while queue:
-        for child in dependents.get(uid_of(queue.pop()), ()):
-            owners = {text(owner, "uid") for owner in owners_of(child)}
-            if uid_of(child) not in living or not living.isdisjoint(owners):
+        for child in view.dependents(uid_of(queue.pop())):
+            uid = uid_of(child)
+            if uid in going or any(_stays(view, child, o, going) for o in owners_of(child)):
                 continue
-            living.discard(uid_of(child))
+            going.add(uid)
             queue.append(child)
             if not _marked(child):
                 yield Delete(meta.key_of(child))
+
+
+def _stays(view: View, child: Json, reference: Json, going: Container[str]) -> bool:
+    """Whether the owner that a reference names exists and is not going."""
+    uid, name = text(reference, "uid"), text(reference, "kind")
+    if uid in going:
+        return False
+    kind = meta.KIND_BY_NAME.get(name)
+    namespace = meta.namespace_of(child) if kind is not None and kind.namespaced else ""
+    owner = view.get(ObjectKey(name, namespace, text(reference, "name")))
+    return owner is not None and uid_of(owner) == uid
 
 
 def _without_owner(obj: Json, uid: str) -> Update:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from netsim.api.fields import Json
-from netsim.api.meta import ObjectKey, key_of
+from netsim.api.fields import Json, text
+from netsim.api.meta import ObjectKey, key_of, metadata
 
 _NOTHING: tuple[Json, ...] = ()
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Shard:
@@ -71,10 +72,11 @@ class KindMap:
 class MemoryView:
     """`base.View` over maps that nobody changes any more."""
 
-    __slots__ = ("_kinds", "revision")
+    __slots__ = ("_kinds", "_owned", "revision")
 
-    def __init__(self, kinds: dict[str, KindMap], revision: int) -> None:
+    def __init__(self, kinds: dict[str, KindMap], owned: Owned, revision: int) -> None:
         self._kinds = kinds
+        self._owned = owned
         self.revision = revision
 
     @classmethod
@@ -83,13 +85,11 @@ class MemoryView:
         objs = Objects()
         for obj in objects:
             objs.put(key_of(obj), obj, revision)
-        return cls(objs.kinds, revision)
+        return cls(objs.kinds, objs.owned, revision)
 
     def get(self, key: ObjectKey) -> Json | None:
         """The object, None if there is none."""
-        kind = self._kinds.get(key.kind)
-        shard = kind.shards.get(key.namespace) if kind is not None else None
-        return shard.items.get(key.name) if shard is not None else None
+        return _found(self._kinds, key)
 
     def list(self, kind: str, namespace: str | None = None) -> Sequence[Json]:
         """Objects of a kind by (namespace, name); of one namespace, unless None."""
@@ -101,35 +101,80 @@ class MemoryView:
         shard = of_kind.shards.get(namespace)
         return shard.sequence() if shard is not None else _NOTHING
 
+    def dependents(self, uid: str) -> Sequence[Json]:
+        """Objects that name the object with this uid among their owners, in no order.
+
+        Quick in the newest view; in an older one everything is looked at.
+        """
+        if self._owned.revision == self.revision:
+            return [obj for key in self._owned.keys(uid) if (obj := self.get(key)) is not None]
+        everything = (obj for kind in self._kinds.values() for obj in kind.sequence())
+        return [obj for obj in everything if uid in owner_uids(obj)]
+
     def kind_revision(self, kind: str) -> int:
         """The revision of the kind's last change, 0 if there was none since the store opened."""
         of_kind = self._kinds.get(kind)
         return of_kind.revision if of_kind is not None else 0
 
 
+class Owned:
+    """Which objects name which owners, as of `revision`: one index, shared by all views."""
+
+    __slots__ = ("_by_uid", "revision")
+
+    def __init__(self) -> None:
+        self._by_uid: dict[str, dict[ObjectKey, None]] = {}
+        self.revision = 0
+
+    def keys(self, uid: str) -> Iterable[ObjectKey]:
+        """The objects that name this owner."""
+        return self._by_uid.get(uid, ())
+
+    def change(self, key: ObjectKey, old: Json | None, new: Json | None) -> None:
+        """Take note of an object's next state."""
+        before, after = owner_uids(old), owner_uids(new)
+        for uid in before - after:
+            keys = self._by_uid[uid]
+            del keys[key]
+            if not keys:
+                del self._by_uid[uid]
+        for uid in after - before:
+            self._by_uid.setdefault(uid, {})[key] = None
+
+
+def owner_uids(obj: Json | None) -> frozenset[str]:
+    """The uids in `metadata.ownerReferences`."""
+    owners = metadata(obj).get("ownerReferences") if obj is not None else None
+    if not isinstance(owners, list):
+        return _NOBODY
+    return frozenset([text(owner, "uid") for owner in owners if isinstance(owner, dict)])
+
+
 class Objects:
     """The changing side: what the next view will show."""
 
-    __slots__ = ("_epoch", "_kinds_epoch", "kinds")
+    __slots__ = ("_epoch", "_kinds_epoch", "kinds", "owned")
 
     def __init__(self) -> None:
         self.kinds: dict[str, KindMap] = {}
+        self.owned = Owned()
         self._epoch = 0
         self._kinds_epoch = 0
 
     def view(self, revision: int) -> MemoryView:
         """Everything as it is; what is here now is not changed any more."""
         self._epoch += 1
-        return MemoryView(self.kinds, revision)
+        self.owned.revision = revision
+        return MemoryView(self.kinds, self.owned, revision)
 
     def get(self, key: ObjectKey) -> Json | None:
         """The object, None if there is none."""
-        kind = self.kinds.get(key.kind)
-        shard = kind.shards.get(key.namespace) if kind is not None else None
-        return shard.items.get(key.name) if shard is not None else None
+        return _found(self.kinds, key)
 
     def put(self, key: ObjectKey, obj: Json | None, revision: int) -> None:
         """Set or (None) remove one object."""
+        self.owned.change(key, self.get(key), obj)
+        self.owned.revision = revision
         if self._kinds_epoch != self._epoch:
             self.kinds = dict(self.kinds)
             self._kinds_epoch = self._epoch
@@ -139,3 +184,9 @@ class Objects:
             kind = self.kinds[key.kind] = KindMap(self._epoch, shards, revision)
         kind.revision = revision
         kind.put(key, obj, self._epoch)
+
+
+def _found(kinds: dict[str, KindMap], key: ObjectKey) -> Json | None:
+    kind = kinds.get(key.kind)
+    shard = kind.shards.get(key.namespace) if kind is not None else None
+    return shard.items.get(key.name) if shard is not None else None
