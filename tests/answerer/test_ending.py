@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.answerer.conftest import Answerer, StartAnswerer
+from tests.answerer.conftest import Answerer, Reply, StartAnswerer
 from tests.answerer.test_answers import get
 
 
@@ -19,13 +19,18 @@ def test_it_says_once_what_it_serves(answerer: Answerer) -> None:
     assert answerer.process.returncode == 0
 
 
+def ask_anew(answerer: Answerer) -> Reply:
+    with answerer.connect() as connection:
+        return connection.ask(get("/hostname"))
+
+
 def test_after_sigterm_it_accepts_for_a_while_and_keeps_no_connection(answerer: Answerer) -> None:
     with answerer.connect() as kept, answerer.connect() as idle:
         assert kept.ask(get("/hostname")).keeps
         answerer.process.send_signal(signal.SIGTERM)
-        with answerer.connect() as late:
-            reply = late.ask(get("/hostname"))
-        assert (reply.status, reply.keeps) == (200, False)
+        replies = [ask_anew(answerer) for _ in range(5)]  # it may have been busy with the first
+        assert {reply.status for reply in replies} == {200}
+        assert not replies[-1].keeps
         assert not kept.ask(get("/hostname")).keeps
         assert answerer.ask_udp(b"hostname") == b"web-0"
         assert idle.read_rest() == b"", "closed, as nothing was under way"

@@ -134,7 +134,7 @@ def talk(master: int, until: bytes, seconds: float = 10) -> bytes:
 def test_a_terminal_reaches_the_program_and_ctrl_c_interrupts_it_only(
     lab: InitLab, numbers: Mapping[str, int]
 ) -> None:
-    script = "tty >/dev/null && echo has-terminal; trap 'echo interrupted; exit 3' INT; read line"
+    script = "trap 'echo interrupted; exit 3' INT; tty >/dev/null && echo has-terminal; read line"
     command = enter.command(lab.pid, numbers, "/", ["sh", "-c", script + "; echo got $line"])
     pid, master = pty.fork()
     if pid == 0:
