@@ -16,7 +16,7 @@ from scapy.utils import rdpcap
 
 from netsim import Lab
 from netsim.api import manifests
-from netsim.api.fields import Json, items, mapping, text
+from netsim.api.fields import Json, mapping, text
 from netsim.lab.topology import Source
 from tests.e2e.tcpdump import GOOD, dissected, tcpdump
 
@@ -97,7 +97,7 @@ def assert_well_formed(packet: dict[str, list[str]]) -> None:
 
 def test_the_udp_backend_is_the_picture_byte_for_byte(
     netsim_lab: Callable[[Source], Lab], tmp_path: Path
-):
+) -> None:
     lab = netsim_lab(CHEATSHEET)
     packets = rdpcap(str(conversation(lab, tmp_path, 8285)))
     assert len(packets) >= 8  # three to open, two of data, three to close
@@ -125,7 +125,7 @@ def test_the_udp_backend_is_the_picture_byte_for_byte(
 
 def test_tshark_finds_nothing_wrong_with_the_udp_backend(
     netsim_lab: Callable[[Source], Lab], tmp_path: Path
-):
+) -> None:
     file = conversation(netsim_lab(CHEATSHEET), tmp_path, 8285)
     packets = dissected(file, "udp.port==8285,ip", FIELDS)
     assert len(packets) >= 8
@@ -139,7 +139,7 @@ def test_tshark_finds_nothing_wrong_with_the_udp_backend(
 
 def test_tshark_finds_flannel_vxlan_as_the_kernel_makes_it(
     netsim_lab: Callable[[Source], Lab], tmp_path: Path
-):
+) -> None:
     lab = netsim_lab(cheatsheet("vxlan"))
     macs = vtep_mac(lab, "node1"), vtep_mac(lab, "node2")
     packets = dissected(conversation(lab, tmp_path, 8472), "udp.port==8472,vxlan", FIELDS)
@@ -174,7 +174,7 @@ def test_tshark_finds_flannel_vxlan_as_the_kernel_makes_it(
 
 def test_inner_checksums_are_complete_whatever_the_nodes_eth0_offloads(
     netsim_lab: Callable[[Source], Lab], tmp_path: Path
-):
+) -> None:
     lab = netsim_lab(cheatsheet("vxlan"))
     file = conversation(lab, tmp_path, 8472, offloads=True)
     packets = dissected(file, "udp.port==8472,vxlan", FIELDS)
@@ -187,7 +187,7 @@ def test_inner_checksums_are_complete_whatever_the_nodes_eth0_offloads(
 @pytest.mark.parametrize("backend", ["udp", "vxlan"])
 def test_a_capture_of_the_lab_shows_what_tcpdump_shows(
     netsim_lab: Callable[[Source], Lab], tmp_path: Path, backend: str
-):
+) -> None:
     lab = netsim_lab(cheatsheet(backend))
     port = {"udp": 8285, "vxlan": 8472}[backend]
     with lab.capture("node/node1", tmp_path / "own.pcapng"):
