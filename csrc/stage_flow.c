@@ -9,10 +9,13 @@
 #include "follow.h"
 #include "stage.h"
 
-/* P-80: only UDP is cut loose when its endpoint leaves; a restart may have lost the slot. */
-static bool stale(const struct stage_ctx *ctx, const struct flow *f)
+/*
+ * P-80: only UDP is cut loose when its endpoint leaves, and not before the client sends again: what
+ * the endpoint has yet to answer arrives. A restart may have lost the slot.
+ */
+static bool stale(const struct stage_ctx *ctx, const struct packet *p, const struct flow *f)
 {
-	return (f->flags & FLOW_TRANSLATED) && f->original.proto == PROTO_UDP &&
+	return (f->flags & FLOW_TRANSLATED) && !p->reply && f->original.proto == PROTO_UDP &&
 	       (f->endpoint_slot == FLOW_NO_SLOT ||
 		!service_table_slot_alive(ctx->services, f->endpoint_slot, f->endpoint_generation));
 }
@@ -69,7 +72,7 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 	struct packet *p = b->pkt[i];
 	struct node *n = ctx->node;
 
-	if (UNLIKELY(stale(ctx, f))) {
+	if (UNLIKELY(stale(ctx, p, f))) {
 		stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_STALE, f->service, 0);
 		n->stats.flows_stale++;
 		flow_table_remove(n->flows, f);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import comb
 
-from scapy.layers.inet import ICMP
+from scapy.layers.inet import ICMP, UDP
 
 from tests.path.clients import FOUR, REMOTE, A, B, choose, tcp, udp
 from tests.path.lab import (
@@ -133,6 +133,16 @@ def test_udp_moves_when_its_endpoint_leaves_and_tcp_stays() -> None:
         assert lab.out("a1", udp(A, VIP), "wire1").dst == other
         assert lab.stats().flows_stale == 1
         assert lab.out("a1", tcp(A, VIP, sport=2), "wire1").dst == other
+
+
+def test_what_a_udp_endpoint_still_answers_after_it_left_arrives() -> None:
+    with Lab() as lab:
+        lab.service((REMOTE, 8080), proto=UDP_PROTO)
+        lab.out("a1", udp(A, VIP), "wire1")
+        lab.service(("10.244.2.99", 8080), proto=UDP_PROTO)
+        back = lab.out("wire1", lab.wrap(udp(REMOTE, A, 8080, 40000)), "a1")
+        assert (back.src, back[UDP].sport) == (VIP, 80)
+        assert lab.out("a1", udp(A, VIP), "wire1").dst == "10.244.2.99"
 
 
 def test_udp_to_a_service_that_lost_its_endpoints_is_refused() -> None:
