@@ -7,7 +7,6 @@ init_messages.py) from one thread, waits for nobody, and no request and no clien
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
@@ -20,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -28,6 +28,7 @@ from netsim.lab.init_keeper import Keeper
 from netsim.lab.init_processes import Process, Processes
 from netsim.lab.init_services import DEFAULT, Service
 from netsim.lab.init_spawn import become_init
+from netsim.lab.lab_info import own_pid_namespace, write_info
 
 SHUTDOWN_S = 2.0
 SO_SNDBUFFORCE, SEND_BUFFER_BYTES = 32, 4 << 20  # some 5000 events for a watcher that is late
@@ -266,13 +267,14 @@ def _log(text: str) -> None:
 def main() -> None:
     """`python -m netsim.lab.init LAB STATE HANDSHAKE_FD SERVICES`, as launch starts it.
 
-    SERVICES is JSON: argv by key, or null for DEFAULT. The host's pid goes to HANDSHAKE_FD as soon
-    as init.sock listens; the descriptor ends without one if that fails, why is in the log.
+    SERVICES is JSON: argv by key, or null for DEFAULT. A byte goes to HANDSHAKE_FD once init.sock
+    listens and lab.json is written; if the descriptor ends without, the log says why.
     """
     lab, state, handshake = sys.argv[1], sys.argv[2], int(sys.argv[3])
     argvs = json.loads(sys.argv[4])
     os.set_inheritable(handshake, False)
     os.umask(0o022)  # programs inherit it; the state directory is private anyway
+    hosts_namespace = own_pid_namespace()
     pid = become_init()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -280,11 +282,9 @@ def main() -> None:
     services = [
         Service(key, argv, state) for key, argv in (DEFAULT if argvs is None else argvs).items()
     ]
-    path = os.path.join(state, "init.sock")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    init = Init(path, services, env)
-    os.write(handshake, str(pid).encode())
+    init = Init(os.path.join(state, "init.sock"), services, env)
+    write_info(Path(state), lab, pid, hosts_namespace)
+    os.write(handshake, b"1")  # fails, and ends us, if nobody waits for this lab any more
     os.close(handshake)
     gc.collect()
     gc.freeze()  # a child that collects garbage would copy our pages

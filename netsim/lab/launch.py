@@ -1,7 +1,7 @@
 """Owns the life of labs as seen from the host: start init, find it again, stop it, clean up.
 
-A lab is its init: /run/netsim/<lab>/lab.json names it by pid and start time, so that a pid that was
-used again is never mistaken for it. The directory is locked while a lab starts or goes.
+A lab is its init, which /run/netsim/<lab>/lab.json names (lab_info.py). The directory is locked
+while a lab starts or goes.
 """
 
 from __future__ import annotations
@@ -17,30 +17,24 @@ import signal
 import site
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 import netsim
-from netsim.errors import ConflictError, NetsimError, NotFoundError, UsageError
+from netsim.errors import (
+    ConflictError,
+    NetsimError,
+    NotFoundError,
+    PreconditionError,
+    UsageError,
+)
 from netsim.lab import names
 from netsim.lab.init_client import InitClient
+from netsim.lab.lab_info import LabInfo, is_alive, is_visible, read_info
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 START_S = 15.0
 STOP_S = 4.0  # init takes 2 s at most
-
-
-class LabInfo(msgspec.Struct, frozen=True):
-    """What lab.json holds. `init_start`: field 22 of /proc/PID/stat; `created`: Unix seconds."""
-
-    name: str
-    init_pid: int
-    init_start: int
-    created: float
-    version: str
 
 
 def state_root() -> Path:
@@ -75,28 +69,26 @@ def start_init(
     """
     directory = state_dir(name)
     with _locked(directory):
-        if _alive(_read_info(directory)):
+        _check_visible(read_info(directory))
+        if is_alive(read_info(directory)):
             raise ConflictError(f"lab {name} is running")
         _clear(directory)
         (directory / "logs" / "pods").mkdir(parents=True)
         for file, data in (files or {}).items():
             (directory / file).write_bytes(data)
-        pid = _start_process(name, directory, services)
-        info = LabInfo(name, pid, _start_time(pid) or 0, time.time(), netsim.__version__)
-        _write_info(directory, info)
-        return info
+        return _start_process(name, directory, services)
 
 
 def find_lab(name: str) -> LabInfo | None:
     """A running lab by name."""
-    info = _read_info(state_dir(name))
-    return info if _alive(info) else None
+    info = read_info(state_dir(name))
+    return info if is_alive(info) else None
 
 
 def list_labs() -> list[LabInfo]:
     """The running labs, by name."""
-    found = [_read_info(directory) for directory in _directories()]
-    return [info for info in found if info and _alive(info)]
+    found = [read_info(directory) for directory in _directories()]
+    return [info for info in found if info and is_alive(info)]
 
 
 def check_alive(name: str) -> None:
@@ -114,7 +106,8 @@ def stop_lab(name: str) -> bool:
     if not directory.is_dir():
         return False
     with _locked(directory):
-        info = _read_info(directory)
+        info = read_info(directory)
+        _check_visible(info)
         ran = info is not None and _stop(directory, info)
         if info is not None:
             names.sweep(info.init_pid if ran else None)
@@ -123,12 +116,18 @@ def stop_lab(name: str) -> bool:
 
 
 def sweep() -> list[str]:
-    """Remove what dead labs left: dangling names, state directories; names of these labs."""
+    """Remove what dead labs left: dangling names, state directories; names of these labs.
+
+    Does nothing where labs cannot be told dead from alive: in another PID namespace than theirs.
+    """
+    infos = [info for directory in _directories() if (info := read_info(directory))]
+    if not all(is_visible(info) for info in infos):
+        return []
     names.sweep()
     dead = []
     for directory in _directories():
         with contextlib.suppress(BlockingIOError), _locked(directory, wait=False):
-            if not _alive(_read_info(directory)):
+            if not is_alive(read_info(directory)):
                 shutil.rmtree(directory, ignore_errors=True)
                 dead.append(directory.name)
     with contextlib.suppress(OSError):  # other labs in it, or not there
@@ -176,8 +175,16 @@ def _clear(directory: Path) -> None:
             path.unlink()
 
 
-def _start_process(name: str, directory: Path, services: Mapping[str, Sequence[str]] | None) -> int:
-    """Start init and wait until it listens; its pid on this host."""
+def _check_visible(info: LabInfo | None) -> None:
+    if info is not None and not is_visible(info):
+        hint = "run netsim where the lab was started: not in a pod or another container"
+        raise PreconditionError(f"lab {info.name} is out of sight", "another PID namespace", hint)
+
+
+def _start_process(
+    name: str, directory: Path, services: Mapping[str, Sequence[str]] | None
+) -> LabInfo:
+    """Start init and wait until it listens. It ends by itself if we end before that."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     with open(directory / "logs" / "init.log", "ab", opener=_private) as log:
         argv = [sys.executable, "-P", "-m", "netsim.lab.init", name, str(directory)]
@@ -195,11 +202,14 @@ def _start_process(name: str, directory: Path, services: Mapping[str, Sequence[s
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe:
         ready, _, _ = select.select([pipe], [], [], START_S)
-        answer = pipe.read() if ready else b""
-    launcher.wait(START_S)
-    if not answer:
+        listens = bool(ready and pipe.read())
+    if not listens:
+        launcher.kill()
+    launcher.wait()
+    info = read_info(directory)
+    if not listens or info is None:
         raise NetsimError(f"init of lab {name} did not start", _log_end(directory))
-    return int(answer)
+    return info
 
 
 def _private(path: str, flags: int) -> int:
@@ -222,7 +232,7 @@ def _stop(directory: Path, info: LabInfo) -> bool:
     except ProcessLookupError:
         return False
     try:
-        if not _alive(info):
+        if not is_alive(info):
             return False
         with contextlib.suppress(NetsimError), InitClient(directory / "init.sock", 1.0) as client:
             client.shutdown()
@@ -242,33 +252,6 @@ def _ended(pidfd: int, timeout_s: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))
-
-
-def _alive(info: LabInfo | None) -> bool:
-    return info is not None and _start_time(info.init_pid) == info.init_start
-
-
-def _start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None if there is none (or a zombie)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
-def _read_info(directory: Path) -> LabInfo | None:
-    try:
-        return msgspec.json.decode((directory / "lab.json").read_bytes(), type=LabInfo)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
-def _write_info(directory: Path, info: LabInfo) -> None:
-    new = directory / "lab.json.new"
-    new.write_bytes(msgspec.json.encode(info))
-    new.rename(directory / "lab.json")
 
 
 def _log_end(directory: Path, lines: int = 5) -> str:

@@ -9,6 +9,7 @@ pod's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -180,7 +181,8 @@ class Maker:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
         syscalls.mount("proc", "/proc", "proc", READ_ONLY & ~syscalls.MS_RDONLY)
-        syscalls.umount("/sys", syscalls.MNT_DETACH)
+        with contextlib.suppress(OSError):  # EINVAL: the host has none mounted
+            syscalls.umount("/sys", syscalls.MNT_DETACH)
         self._home = ns.open_current()
 
     def _begin(self, name: str, files: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from netsim.lab import launch
 from netsim.lab.init_client import InitClient
-from netsim.lab.launch import LabInfo
+from netsim.lab.lab_info import LabInfo
 from netsim.lab.sandbox import Maker, PodNet
 
 NUMBER = itertools.count()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from netsim.errors import ConflictError, NetsimError, NotFoundError, UsageError
+from netsim.errors import ConflictError, NetsimError, NotFoundError, PreconditionError, UsageError
 from netsim.lab import launch, names
+from netsim.lab.lab_info import LabInfo, own_pid_namespace
 from netsim.lab.sandbox import Maker
 from netsim.linux import ns
 from tests.linux.conftest import InitLab, StartLab, pod
@@ -140,14 +142,14 @@ def test_files_are_there_before_init(run_root: Path) -> None:
         launch.stop_lab(info.name)
 
 
-def write_info(directory: Path, pid: int, start: int) -> None:
+def record(directory: Path, pid: int, start: int, pid_namespace: int = 0) -> None:
     directory.mkdir()
-    text = {"name": directory.name, "init_pid": pid, "init_start": start, "created": 0.0}
-    (directory / "lab.json").write_text(json.dumps({**text, "version": "0"}))
+    info = LabInfo(directory.name, pid, start, pid_namespace or own_pid_namespace(), 0.0, "0")
+    (directory / "lab.json").write_bytes(msgspec.json.encode(info))
 
 
 def test_a_pid_that_was_used_again_is_not_taken_for_init(run_root: Path) -> None:
-    write_info(run_root / "old", os.getpid(), 1)
+    record(run_root / "old", os.getpid(), 1)
     assert launch.find_lab("old") is None
     assert launch.list_labs() == []
     assert not launch.stop_lab("old"), "and we are still alive"
@@ -155,11 +157,37 @@ def test_a_pid_that_was_used_again_is_not_taken_for_init(run_root: Path) -> None
 
 
 def test_sweep_keeps_what_it_does_not_know(run_root: Path) -> None:
-    write_info(run_root / "dead", 2**22 + 1, 1)
+    record(run_root / "dead", 2**22 + 1, 1)
     (run_root / "half").mkdir()
     (run_root / "Not_a_lab").mkdir()
     assert launch.sweep() == ["dead", "half"]
     assert [path.name for path in run_root.iterdir()] == ["Not_a_lab"]
+
+
+def test_from_another_pid_namespace_a_lab_is_left_alone(run_root: Path) -> None:
+    record(run_root / "away", os.getpid(), 1, pid_namespace=1)
+    assert launch.list_labs() == []
+    assert launch.sweep() == []
+    with pytest.raises(PreconditionError):
+        launch.stop_lab("away")
+    with pytest.raises(PreconditionError):
+        launch.start_init("away", services={})
+    assert (run_root / "away" / "lab.json").exists()
+
+
+@pytest.mark.linux
+def test_an_init_that_nobody_waits_for_ends(run_root: Path) -> None:
+    directory = run_root / "t"
+    (directory / "logs").mkdir(parents=True)
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "netsim.lab.init", "t", str(directory), str(write_end), "{}"]
+    subprocess.run(command, pass_fds=[write_end], check=True, stderr=subprocess.DEVNULL)
+    os.close(write_end)
+    end = time.monotonic() + 5
+    while not (directory / "lab.json").exists() or launch.find_lab("t"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_sweep_leaves_a_lab_that_is_being_started(run_root: Path) -> None:
