@@ -126,7 +126,7 @@ static void quoted_checksum(uint8_t *at, const struct quoted_l4 *l, uint64_t add
 static void rewrite_quoted_sctp(const struct packet *p, const struct ipv4_hdr *q, uint8_t *l4,
 				size_t room)
 {
-	struct sctp_hdr *sctp = (struct sctp_hdr *)(void *)l4;
+	struct sctp_hdr *sctp = (void *)l4;
 	size_t len = from_be16(q->total_len);
 	bool whole = !(q->frag & to_be16(IPV4_MF)) && len >= quoted_ihl(q) + sizeof(*sctp) &&
 		     len - quoted_ihl(q) <= room;
@@ -166,7 +166,7 @@ static void rewrite_quoted_l4(struct packet *p, struct ipv4_hdr *q, uint64_t add
 
 void icmp_quote_rewrite(struct packet *p)
 {
-	struct icmp_hdr *icmp = (struct icmp_hdr *)(void *)packet_l4(p);
+	struct icmp_hdr *icmp = (void *)packet_l4(p);
 	struct ipv4_hdr *q = quoted_ipv4(p);
 	be32 src = addr_to_v4(p->to.dst), dst = addr_to_v4(p->to.src);
 	uint64_t addrs = replace((uint8_t *)&q->src, 4, &src);

@@ -212,7 +212,7 @@ int64_t iface_queue_extract(struct iface *i, void *bytes, size_t room, struct in
 
 bool iface_queue_waiting(const struct iface *i)
 {
-	const struct iface_queue *q = (const struct iface_queue *)(const void *)i;
+	const struct iface_queue *q = (const void *)i;
 
 	return q->in.head != q->in.tail;
 }

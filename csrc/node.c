@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* node.c - one emulated Kubernetes node: what it owns, its ifaces by id, its flows after a restart.
  *
- * The index of ifaces is a hash table with linear probing at most half full, rebuilt whenever an
- * iface comes or goes: that is rare, and a lookup is one multiplication and about one probe.
+ * The index of ifaces is a hash table with linear probing at most half full, made anew when it is
+ * full or an iface goes; a lookup is one multiplication and about one probe.
  */
 #include "node.h"
 
@@ -101,30 +101,36 @@ struct iface *node_iface(const struct node *n, uint32_t id)
 	}
 }
 
-static int rebuild_index(struct node *n)
+static void index_add(struct node *n, struct iface *i)
+{
+	uint32_t mask = (UINT32_C(1) << n->iface_index_bits) - 1;
+	uint32_t at = index_slot(i->id, n->iface_index_bits);
+
+	while (n->iface_index[at])
+		at = (at + 1) & mask;
+	n->iface_index[at] = i;
+}
+
+/* With room for twice as many again. */
+static int index_rebuild(struct node *n)
 {
 	uint32_t bits = INDEX_BITS_MIN;
 	struct iface **index;
 
-	while ((UINT32_C(1) << bits) < 2 * n->iface_count)
+	while ((UINT32_C(1) << bits) < 4 * n->iface_count)
 		bits++;
-	index = calloc((size_t)1 << bits, sizeof(*index));
+	index = calloc((size_t)1 << bits, sizeof(struct iface *));
 	if (!index)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < n->iface_count; i++) {
-		uint32_t at = index_slot(n->ifaces[i]->id, bits);
-
-		while (index[at])
-			at = (at + 1) & ((UINT32_C(1) << bits) - 1);
-		index[at] = n->ifaces[i];
-	}
 	free(n->iface_index);
 	n->iface_index = index;
 	n->iface_index_bits = bits;
+	for (uint32_t i = 0; i < n->iface_count; i++)
+		index_add(n, n->ifaces[i]);
 	return 0;
 }
 
-/* The node's one iface of a role, or NULL for pods, of which there are many. */
+/* The node's one iface of a role other than IFACE_POD. */
 static struct iface **role_slot(struct node *n, uint8_t role)
 {
 	switch ((enum iface_role)role) {
@@ -132,40 +138,37 @@ static struct iface **role_slot(struct node *n, uint8_t role)
 		return &n->stack;
 	case IFACE_TUNNEL:
 		return &n->tunnel;
-	case IFACE_WIRE:
-		return &n->wire;
 	default:
-		return NULL;
+		return &n->wire;
 	}
 }
 
 int node_iface_attach(struct node *n, struct iface *i)
 {
-	struct iface **slot = role_slot(n, i->role);
+	bool alone = i->role != IFACE_POD;
 	struct iface **grown;
-	int err;
 
-	if (slot && *slot)
+	if (alone && *role_slot(n, i->role))
 		return -EEXIST;
 	grown = realloc(n->ifaces, (n->iface_count + 1) * sizeof(struct iface *));
 	if (!grown)
 		return -ENOMEM;
 	n->ifaces = grown;
 	n->ifaces[n->iface_count++] = i;
-	err = rebuild_index(n);
-	if (err) {
+	if (n->iface_index && 2 * n->iface_count <= UINT32_C(1) << n->iface_index_bits) {
+		index_add(n, i);
+	} else if (index_rebuild(n)) {
 		n->iface_count--;
-		return err;
+		return -ENOMEM;
 	}
 	i->node = n;
-	if (slot)
-		*slot = i;
+	if (alone)
+		*role_slot(n, i->role) = i;
 	return 0;
 }
 
 void node_iface_detach(struct node *n, struct iface *i)
 {
-	struct iface **slot = role_slot(n, i->role);
 	uint32_t at = 0;
 
 	while (at < n->iface_count && n->ifaces[at] != i)
@@ -175,11 +178,10 @@ void node_iface_detach(struct node *n, struct iface *i)
 	memmove(&n->ifaces[at], &n->ifaces[at + 1],
 		(n->iface_count - at - 1) * sizeof(struct iface *));
 	n->iface_count--;
-	if (slot && *slot == i)
-		*slot = NULL;
+	if (i->role != IFACE_POD)
+		*role_slot(n, i->role) = NULL;
 	i->node = NULL;
-	if (rebuild_index(
-		n)) { /* no memory: empty the old index rather than leave a dead pointer */
+	if (index_rebuild(n)) { /* no memory: no index rather than one with a dead pointer */
 		free(n->iface_index);
 		n->iface_index = NULL;
 	}

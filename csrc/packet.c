@@ -54,7 +54,7 @@ struct packet *packet_take(struct packet_pool *pool)
 	if (LIKELY(p != NULL))
 		pool->free = p->next;
 	else if (pool->fresh < pool->count)
-		p = (struct packet *)(void *)(pool->memory + (size_t)PACKET_BYTES * pool->fresh++);
+		p = (void *)(pool->memory + (size_t)PACKET_BYTES * pool->fresh++);
 	else
 		return NULL;
 	pool->taken++;

@@ -89,8 +89,10 @@ static uint64_t marked_by_filter(const struct stage_ctx *ctx, const struct batch
 		marked |= UINT64_C(1) << i;
 		if (p->verdict == VERDICT_CONTINUE)
 			stage_trace(ctx, p, TRACE_PARSE, TRACE_ACCEPTED, p->key.proto, p->len);
-		if (f->limit && --f->limit == 0)
+		if (f->limit == 1)
 			f->on = false;
+		if (f->limit)
+			f->limit--;
 	}
 	return marked;
 }

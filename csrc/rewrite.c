@@ -62,7 +62,7 @@ static void rewrite_tcp(struct packet *p, uint64_t addrs)
 static void rewrite_udp(struct packet *p, uint64_t addrs)
 {
 	uint8_t *l4 = packet_l4(p);
-	struct udp_hdr *udp = (struct udp_hdr *)(void *)l4;
+	struct udp_hdr *udp = (void *)l4;
 	uint64_t ports = replace_ports(l4, &p->to);
 
 	if (udp->checksum == 0 && !(p->flags & PACKET_NEEDS_CSUM))
@@ -75,7 +75,7 @@ static void rewrite_udp(struct packet *p, uint64_t addrs)
 /* CRC32c is linear: the field changes by the CRC of the difference, whatever it holds. */
 static void rewrite_sctp(struct packet *p)
 {
-	struct sctp_hdr *sctp = (struct sctp_hdr *)(void *)packet_l4(p);
+	struct sctp_hdr *sctp = (void *)packet_l4(p);
 	size_t len = p->len - p->l4_off;
 	bool partial = p->flags & PACKET_NEEDS_CSUM;
 	uint32_t before = partial ? 0 : crc32c(sctp, len, 0);
@@ -88,7 +88,7 @@ static void rewrite_sctp(struct packet *p)
 /* Identifier of requests and answers; ICMP has no pseudo-header. */
 static void rewrite_icmp(struct packet *p)
 {
-	struct icmp_hdr *icmp = (struct icmp_hdr *)(void *)packet_l4(p);
+	struct icmp_hdr *icmp = (void *)packet_l4(p);
 	be16 id = icmp_class(icmp->type) == ICMP_CLASS_REQUEST ? p->to.sport : p->to.dport;
 
 	icmp->checksum = updated(icmp->checksum, (uint16_t)~icmp->echo.id + (uint64_t)id);

@@ -138,7 +138,7 @@ static uint32_t ports_of(const struct packet *p)
 
 static enum drop_reason parse_tcp(struct packet *p, size_t len, uint32_t *ports)
 {
-	const struct tcp_hdr *tcp = (const struct tcp_hdr *)(const void *)packet_l4(p);
+	const struct tcp_hdr *tcp = (const void *)packet_l4(p);
 
 	if (len < sizeof(*tcp))
 		return DROP_BAD_L4;
@@ -154,7 +154,7 @@ static enum drop_reason parse_tcp(struct packet *p, size_t len, uint32_t *ports)
 
 static enum drop_reason parse_udp(struct packet *p, size_t len, uint32_t *ports)
 {
-	const struct udp_hdr *udp = (const struct udp_hdr *)(const void *)packet_l4(p);
+	const struct udp_hdr *udp = (const void *)packet_l4(p);
 
 	if (len < sizeof(*udp))
 		return DROP_BAD_L4;
@@ -179,7 +179,7 @@ static enum drop_reason parse_sctp(struct packet *p, size_t len, uint32_t *ports
 /* Requests have their identifier as source port, answers as destination port. */
 static enum drop_reason parse_icmp(struct packet *p, size_t len, uint32_t *ports)
 {
-	const struct icmp_hdr *icmp = (const struct icmp_hdr *)(const void *)packet_l4(p);
+	const struct icmp_hdr *icmp = (const void *)packet_l4(p);
 
 	if (len < sizeof(*icmp) || (p->flags & PACKET_NEEDS_CSUM) || p->gso_type != VNET_GSO_NONE)
 		return DROP_BAD_L4;

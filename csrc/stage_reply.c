@@ -95,7 +95,7 @@ static void write_error(struct packet *p, const struct style *s)
 	    .dst = dst,
 	};
 	ip->checksum = checksum_finish(checksum_partial(ip, sizeof(*ip), 0));
-	icmp = (struct icmp_hdr *)(void *)packet_l4(p);
+	icmp = (void *)packet_l4(p);
 	*icmp = (struct icmp_hdr){.type = p->reply_type, .code = p->reply_code};
 	icmp->unreach.mtu = to_be16(p->reply_mtu);
 	icmp->checksum = checksum_finish(checksum_partial(icmp, p->len - p->l4_off, 0));

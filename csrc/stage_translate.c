@@ -130,11 +130,12 @@ static void remember(const struct stage_ctx *ctx, struct packet *p)
 static void trace_translation(const struct stage_ctx *ctx, struct packet *p)
 {
 	bool source = !addr_equal(p->key.src, p->to.src) || p->key.sport != p->to.sport;
-	bool masqueraded = source && !p->reply && !(p->flags & PACKET_ICMP_ERROR);
-	enum trace_event event = flow_key_equal(&p->key, &p->to) ? TRACE_ACCEPTED
-				 : masqueraded                   ? TRACE_MASQUERADED
-								 : TRACE_TRANSLATED;
+	enum trace_event event = TRACE_TRANSLATED;
 
+	if (flow_key_equal(&p->key, &p->to))
+		event = TRACE_ACCEPTED;
+	else if (source && !p->reply && !(p->flags & PACKET_ICMP_ERROR))
+		event = TRACE_MASQUERADED;
 	stage_trace(ctx, p, TRACE_TRANSLATE, event, 0, 0);
 }
 

@@ -17,7 +17,7 @@ static_assert(VXLAN_BYTES == 22, "RFC 7348 section 5");
 
 static enum drop_reason vxlan_off(const struct node_config *c, struct packet *p)
 {
-	const struct vxlan_hdr *vxlan = (const struct vxlan_hdr *)(const void *)p->data;
+	const struct vxlan_hdr *vxlan = (const void *)p->data;
 	const struct eth_hdr *eth =
 	    (const struct eth_hdr *)(const void *)(p->data + sizeof(*vxlan));
 
@@ -87,8 +87,8 @@ static void vxlan_on(const struct node_config *c, struct packet *p)
 	assert(packet_headroom(p) >= VXLAN_BYTES);
 	p->data -= VXLAN_BYTES;
 	p->len += VXLAN_BYTES;
-	vxlan = (struct vxlan_hdr *)(void *)p->data;
-	eth = (struct eth_hdr *)(void *)(p->data + sizeof(*vxlan));
+	vxlan = (void *)p->data;
+	eth = (void *)(p->data + sizeof(*vxlan));
 	*vxlan = (struct vxlan_hdr){
 	    .flags = VXLAN_FLAG_VNI,
 	    .vni = {(uint8_t)(c->vni >> 16), (uint8_t)(c->vni >> 8), (uint8_t)c->vni},
