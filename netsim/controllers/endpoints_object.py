@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from netsim.api.fields import Json, items, mapping, text
+from netsim.api.fields import EMPTY, Json, items, mapping, text
 from netsim.api.meta import annotations_of, labels_of, name_of, namespace_of
 from netsim.controllers.base import Create, Update, Write
 from netsim.controllers.members import (
     endpoint_hostname,
     endpoint_port,
+    has_named_ports,
     is_candidate,
     publishes_unready,
     resolve_port,
@@ -70,16 +71,19 @@ def subsets(service: Json, pods: Iterable[Json]) -> tuple[list[Json], bool]:
     Ports that the same addresses serve, equally ready, share a subset. Ready addresses are kept
     first when there are more than 1000.
     """
+    shared = None if has_named_ports(service) else _port_lists(service, EMPTY)
     addresses: dict[Address, Json] = {}
-    by_port: dict[str, tuple[list[Json], dict[Address, bool]]] = {}
+    by_port: dict[tuple[object, object], tuple[list[Json], dict[Address, bool]]] = {}
     for pod in pods:
         if not is_candidate(pod) or (deleting(pod) and not publishes_unready(service)):
             continue
         key = (text(status(pod), "podIP"), text(target_reference(pod), "uid"))
         addresses[key] = _address(service, pod)
         ready = publishes_unready(service) or is_true(pod, "Ready")
-        for ports in _port_lists(service, pod):
-            by_port.setdefault(port_map(ports), (ports, {}))[1][key] = ready
+        for ports in _port_lists(service, pod) if shared is None else shared:
+            first = ports[0] if ports else EMPTY
+            port = (first.get("name"), first.get("port"))
+            by_port.setdefault(port, (ports, {}))[1][key] = ready
     merged: dict[frozenset[tuple[Address, bool]], list[Json]] = {}
     for ports, members in by_port.values():
         merged.setdefault(frozenset(members.items()), []).extend(ports)

@@ -95,13 +95,18 @@ def endpoint_port(service_port: Json, number: int) -> dict[str, object]:
     return made
 
 
+def has_named_ports(service: Json) -> bool:
+    """Whether what a pod serves depends on the pod."""
+    return any(isinstance(port.get("targetPort"), str) for port in items(spec(service), "ports"))
+
+
 def families(view: View, service: Json, pods: Iterable[Json]) -> list[Family]:
     """The pods' endpoints by what ports they serve, each family by address.
 
     A pod on a node that does not exist is left out, unless unready ones are wanted (K-0A).
     """
     ports = items(spec(service), "ports")
-    named = any(isinstance(port.get("targetPort"), str) for port in ports)
+    named = has_named_ports(service)
     found: dict[str, Family] = {}
     shared = None if named else _ports(ports, {})
     for pod in pods:

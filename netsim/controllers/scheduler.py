@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from netsim.api.addresses import address_or_none
+from netsim.api.addresses import Cidr, address_or_none
 from netsim.api.fields import Json, flag, items, strings, text
 from netsim.api.meta import annotations_of, labels_of, name_of, namespace_of
 from netsim.api.pods import POD_IP_ANNOTATION
@@ -28,33 +29,57 @@ from netsim.controllers.objects import (
     with_status,
 )
 
+
+class Candidate(NamedTuple):
+    """What the scheduler asks of a node, read once per pass."""
+
+    name: str
+    external: bool
+    ready: bool
+    schedulable: bool
+    labels: Mapping[str, str]
+    cidr: Cidr | None
+
+
+class Wish(NamedTuple):
+    """What a pod asks of its node. `address` is its fixed one, 0 for none, -1 for nonsense."""
+
+    selector: Mapping[str, str]
+    address: int
+
+
 # Why a node is out, in the scheduler's words; in the order in which they are asked.
-_FILTERS: Mapping[str, Callable[[Json, Json], bool]] = {
-    "node(s) were external": lambda node, _: not is_external(node),
-    "node(s) were not ready": lambda node, _: is_true(node, "Ready"),
-    "node(s) were unschedulable": lambda node, _: not flag(spec(node), "unschedulable"),
-    "node(s) didn't match Pod's node affinity/selector": lambda node, pod: (
-        strings(spec(pod), "nodeSelector").items() <= labels_of(node).items()
+_FILTERS: Mapping[str, Callable[[Candidate, Wish], bool]] = {
+    "node(s) were external": lambda node, _: not node.external,
+    "node(s) were not ready": lambda node, _: node.ready,
+    "node(s) were unschedulable": lambda node, _: node.schedulable,
+    "node(s) didn't match Pod's node affinity/selector": lambda node, wish: (
+        wish.selector.items() <= node.labels.items()
     ),
-    "node(s) didn't have the pod's fixed address in their range": lambda node, pod: _has_address(
-        node, pod
+    "node(s) didn't have the pod's fixed address in their range": lambda node, wish: (
+        not wish.address or (node.cidr is not None and node.cidr.contains(wish.address))
     ),
 }
 
 
 def scheduler(p: Pass) -> list[Write]:
-    """The writes that bind pods, or say why they cannot be."""
+    """The writes that bind pods, or say why they cannot be.
+
+    While nodes exist and none of them is up yet, pods just wait.
+    """
     pods = [pod for pod in p.view.list("Pod") if not finished(pod)]
     waiting = [pod for pod in pods if not text(spec(pod), "nodeName") and not deleting(pod)]
     if not waiting:
         return []
-    nodes = p.view.list("Node")
+    nodes = [candidate(node) for node in p.view.list("Node")]
+    if nodes and not any(node.ready for node in nodes):
+        return []
     bound = [pod for pod in pods if text(spec(pod), "nodeName")]
     total = Counter(text(spec(pod), "nodeName") for pod in bound)
     of_owner = Counter((owner(pod), text(spec(pod), "nodeName")) for pod in bound)
     writes: list[Write] = []
     for pod in waiting:
-        fitting, why = feasible(pod, nodes)
+        fitting, why = feasible(wish(pod), nodes)
         if not fitting:
             writes += _unschedulable(pod, why, p.now)
             continue
@@ -74,29 +99,41 @@ def owner(pod: Json) -> tuple[str, str, str]:
     return namespace_of(pod), "Pod", uid_of(pod) or name_of(pod)
 
 
-def feasible(pod: Json, nodes: Sequence[Json]) -> tuple[list[str], str]:
-    """Names of the nodes that can take the pod, and for none, why (K-37)."""
+def candidate(node: Json) -> Candidate:
+    """A node as the scheduler sees it."""
+    return Candidate(
+        name_of(node),
+        is_external(node),
+        is_true(node, "Ready"),
+        not flag(spec(node), "unschedulable"),
+        labels_of(node),
+        pod_range(node),
+    )
+
+
+def wish(pod: Json) -> Wish:
+    """What a pod asks of its node."""
+    fixed = annotations_of(pod).get(POD_IP_ANNOTATION)
+    address = address_or_none(fixed) if fixed else 0
+    return Wish(strings(spec(pod), "nodeSelector"), -1 if address is None else address)
+
+
+def feasible(wanted: Wish, nodes: Sequence[Candidate]) -> tuple[list[str], str]:
+    """Names of the nodes that fulfil a wish, and for none, why (K-37)."""
     found: list[str] = []
     refused: Counter[str] = Counter()
     for node in nodes:
-        reason = next((r for r, fits in _FILTERS.items() if not fits(node, pod)), None)
-        if reason is None:
-            found.append(name_of(node))
+        for reason, fits in _FILTERS.items():
+            if not fits(node, wanted):
+                refused[reason] += 1
+                break
         else:
-            refused[reason] += 1
+            found.append(node.name)
     return found, f"0/{len(nodes)} nodes are available: {_listed(refused.items())}."
 
 
 def _listed(refused: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(refused)) or "there is none"
-
-
-def _has_address(node: Json, pod: Json) -> bool:
-    fixed = annotations_of(pod).get(POD_IP_ANNOTATION)
-    if not fixed:
-        return True
-    address, cidr = address_or_none(fixed), pod_range(node)
-    return address is not None and cidr is not None and cidr.contains(address)
 
 
 def _bound(pod: Json, node: str, now: str) -> dict[str, object]:

@@ -52,31 +52,35 @@ def test_bound_pods_are_left_alone_and_say_so() -> None:
     assert is_true(write.obj, "PodScheduled")
 
 
+# Up, but not for us.
+CORDONED = node("z", ready=True, unschedulable=True)
+
 FILTERS = [
-    ("not ready", node("n"), pod("p"), "1 node(s) were not ready"),
+    ("not ready", node("n"), pod("p"), "1 node(s) were not ready, 1 node(s) were unschedulable"),
     (
         "unschedulable",
         node("n", ready=True, unschedulable=True),
         pod("p"),
-        "1 node(s) were unschedulable",
+        "2 node(s) were unschedulable",
     ),
     (
         "external",
         node("n", ready=True, annotations={"netsim.dev/external": "true"}),
         pod("p"),
-        "1 node(s) were external",
+        "1 node(s) were external, 1 node(s) were unschedulable",
     ),
     (
         "selector",
         node("n", ready=True, labels={"disk": "hdd"}),
         pod("p", nodeSelector={"disk": "ssd"}),
-        "1 node(s) didn't match Pod's node affinity/selector",
+        "1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable",
     ),
     (
         "fixed address",
         node("n", cidr="10.244.7.0/24", ready=True),
         pod("p", annotations={"netsim.dev/pod-ip": "10.244.8.9"}),
-        "1 node(s) didn't have the pod's fixed address in their range",
+        "1 node(s) didn't have the pod's fixed address in their range, "
+        "1 node(s) were unschedulable",
     ),
 ]
 
@@ -84,14 +88,23 @@ FILTERS = [
 @pytest.mark.parametrize(
     ("only", "waiting", "why"), [f[1:] for f in FILTERS], ids=[f[0] for f in FILTERS]
 )
-def test_a_node_that_does_not_fit_is_named(only: Json, waiting: Json, why: str) -> None:
-    assert refusal(only, waiting) == f"0/1 nodes are available: {why}."
+def test_nodes_that_do_not_fit_are_counted(only: Json, waiting: Json, why: str) -> None:
+    assert refusal(only, CORDONED, waiting) == f"0/2 nodes are available: {why}."
 
 
 def test_the_reason_is_written_once() -> None:
-    (write,) = scheduler(look(node("n"), pod("p")))
+    (write,) = scheduler(look(CORDONED, pod("p")))
     assert isinstance(write, Update)
-    assert scheduler(look(node("n"), write.obj)) == []
+    assert scheduler(look(CORDONED, write.obj)) == []
+
+
+def test_while_no_node_is_up_yet_pods_just_wait() -> None:
+    assert scheduler(look(node("a"), node("b"), pod("p"))) == []
+
+
+def test_a_fixed_address_that_is_none_fits_nowhere() -> None:
+    fixed = pod("p", annotations={"netsim.dev/pod-ip": "nonsense"})
+    assert "fixed address" in refusal(READY[0], fixed)
 
 
 def test_no_nodes_at_all() -> None:

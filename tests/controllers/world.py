@@ -56,7 +56,7 @@ def node(
     }
 
 
-def container(name: str = "main", *ports: object, **fields: object) -> Object:
+def container(name: str = "main", /, *ports: object, **fields: object) -> Object:
     return {"name": name, "image": "any", "ports": list(ports), **fields}
 
 

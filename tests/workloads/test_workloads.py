@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -12,6 +12,8 @@ import pytest
 from netsim.api.fields import Json, items, mapping, number, text
 from netsim.api.meta import ObjectKey
 from netsim.controllers.objects import condition, is_true, status, uid_of
+from netsim.errors import NetsimError, NotFoundError
+from netsim.store.base import Write
 from tests.controllers.world import (
     Object,
     container,
@@ -578,3 +580,58 @@ def test_uids_tell_pods_of_one_name_apart(tmp_path: Path) -> None:
         assert first not in m.process("p").key
 
     play(tmp_path, scenario, program(), node("node1"), pod("other", owner=owned_by("X", "y")))
+
+
+def test_sandboxes_that_cannot_be_dropped_now_are_dropped_later(tmp_path: Path) -> None:
+    async def scenario(m: Machine) -> None:
+        await m.run()
+        drop, tries = m.sandboxes.drop, list[int]()
+
+        async def refuse(keys: Sequence[str]) -> None:
+            tries.append(len(keys))
+            if len(tries) == 1:
+                raise NotFoundError("init does not answer")
+            await drop(keys)
+
+        m.sandboxes.drop = refuse  # type: ignore[method-assign]
+        m.delete("p")
+        await m.run()
+        assert m.has_pod("p")
+        await m.advance(3)
+        assert not m.has_pod("p")
+        assert m.sandboxes.there == {}
+
+    play(tmp_path, scenario, program())
+
+
+def test_statuses_that_cannot_be_stored_now_are_stored_later(tmp_path: Path) -> None:
+    async def scenario(m: Machine) -> None:
+        await m.run()
+        transaction = m.store.transaction
+
+        def refuse(_: Sequence[Write]) -> list[Json]:
+            raise NetsimError("no space left on device")
+
+        m.store.transaction = refuse  # type: ignore[method-assign]
+        m.processes.exit(m.process("p").key, 1)
+        await idle()
+        m.store.transaction = transaction  # type: ignore[method-assign]
+        assert restart_count(m.pod("p")) == 0
+        await m.advance(2)
+        assert restart_count(m.pod("p")) == 1
+
+    play(tmp_path, scenario, program())
+
+
+def test_a_process_that_init_has_forgotten_counts_as_ended(tmp_path: Path) -> None:
+    async def scenario(m: Machine) -> None:
+        await m.run()
+        await m.die()
+        m.processes.exit(m.process("p").key, 1)
+        m.processes.table.clear()
+        await m.run()
+        assert m.starts("p") == 2
+        (only,) = items(status(m.pod("p")), "containerStatuses")
+        assert mapping(mapping(only, "lastState"), "terminated")["exitCode"] == 137
+
+    play(tmp_path, scenario, program())
