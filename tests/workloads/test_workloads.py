@@ -609,7 +609,7 @@ def test_statuses_that_cannot_be_stored_now_are_stored_later(tmp_path: Path) -> 
         await m.run()
         transaction = m.store.transaction
 
-        def refuse(_: Sequence[Write]) -> list[Json]:
+        def refuse(writes: Sequence[Write]) -> list[Json]:
             raise NetsimError("no space left on device")
 
         m.store.transaction = refuse  # type: ignore[method-assign]
