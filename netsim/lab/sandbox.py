@@ -213,7 +213,7 @@ class Maker:
             for name, value in POD_SYSCTLS:
                 net.sysctl(name, value)
             fds["tun"] = tun.open_tun("eth0")
-            index = socket.if_nametoindex("eth0")
+            index = syscalls.interface_index("eth0")
             with Netlink() as netlink:
                 netlink.execute(
                     [
@@ -249,7 +249,7 @@ class Maker:
                 fds["tunnel"] = tun.open_tun(node.overlay)
             with Netlink() as netlink:
                 netlink.execute(_node_links(node))
-                indices = {route.device: socket.if_nametoindex(route.device) for route in routes}
+                indices = {route.device: syscalls.interface_index(route.device) for route in routes}
                 netlink.execute([net.route_add(what, r, indices[r.device]) for r in routes])
             if node.port:
                 _open_wire_sockets(node, fds)
@@ -303,7 +303,7 @@ class _Opened(Fds):
 
 def _node_links(node: NodeNet) -> list[Request]:
     """Addresses on, and up, a node's links."""
-    eth0, cni0 = socket.if_nametoindex("eth0"), socket.if_nametoindex("cni0")
+    eth0, cni0 = syscalls.interface_index("eth0"), syscalls.interface_index("cni0")
     what = f"node {node.name}"
     requests = [
         net.link_up(f"{what} lo", LOOPBACK),
@@ -313,7 +313,7 @@ def _node_links(node: NodeNet) -> list[Request]:
         net.link_up(f"{what} cni0", cni0, mtu=node.mtu, queue=QUEUE_PACKETS),
     ]
     if node.has_tunnel:
-        tunnel, name = socket.if_nametoindex(node.overlay), f"{what} {node.overlay}"
+        tunnel, name = syscalls.interface_index(node.overlay), f"{what} {node.overlay}"
         requests.append(net.address(name, tunnel, node.tunnel_addr, 32))
         requests.append(net.link_up(name, tunnel, mtu=node.mtu, queue=QUEUE_PACKETS))
     return requests

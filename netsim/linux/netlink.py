@@ -7,12 +7,15 @@ bytes with pyroute2's.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple
+
+from netsim.linux import syscalls
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x001, 0x004, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
@@ -23,6 +26,7 @@ SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 ATTRIBUTE = struct.Struct("=HH")  # length with this header, type
+RECEIVE_BYTES = 32 * 1024  # what one part of a dump has at most
 CHUNK_BYTES = 64 * 1024  # of one send: below the default send buffer
 
 
@@ -84,6 +88,7 @@ class Netlink:
         self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self._sequence = 0
+        self._buffer = ctypes.create_string_buffer(RECEIVE_BYTES)
 
     def __enter__(self) -> Netlink:
         return self
@@ -98,7 +103,7 @@ class Netlink:
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        syscalls.close_quick(self._socket.detach())
 
     def execute(self, requests: Sequence[Request]) -> None:
         """Run all requests in order; all are tried, the first that failed is raised as OSError.
@@ -155,7 +160,9 @@ class Netlink:
                 found.append(body)
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
-        data = self._socket.recv(256 * 1024)
+        # The kernel answers before sendto returns, and dumps go on as they are read.
+        size = syscalls.receive_quick(self._socket.fileno(), self._buffer, "netlink")
+        data = ctypes.string_at(self._buffer, size)
         offset = 0
         while offset + HEADER.size <= len(data):
             length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)

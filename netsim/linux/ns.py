@@ -39,7 +39,7 @@ def open_current(kinds: tuple[str, ...] = SANDBOX_KINDS) -> dict[str, int]:
 def close_all(fds: Mapping[str, int]) -> None:
     """Close descriptors given by name."""
     for fd in fds.values():
-        os.close(fd)
+        syscalls.close_quick(fd)
 
 
 def enter(fds: Mapping[str, int]) -> None:

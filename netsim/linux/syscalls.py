@@ -25,6 +25,7 @@ MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
+MSG_DONTWAIT = 0x40
 
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
@@ -91,7 +92,7 @@ def detached_mount(fstype: str) -> int:
         _checked(created, fstype)
         return _checked(_quick.syscall(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, 0), fstype)
     finally:
-        os.close(context)
+        close_quick(context)
 
 
 def bind_from(root_fd: int, name: str, target: str) -> None:
@@ -104,7 +105,7 @@ def bind_from(root_fd: int, name: str, target: str) -> None:
         )
         _checked(moved, f"bind over {target}")
     finally:
-        os.close(tree)
+        close_quick(tree)
 
 
 def die_with_parent(signum: int) -> None:
@@ -120,6 +121,24 @@ def open_quick(path: str, flags: int, dir_fd: int = AT_FDCWD, mode: int = 0) -> 
 def close_quick(fd: int) -> None:
     """close(2), keeping the GIL; errors are ignored as nobody can act on them."""
     _quick.close(fd)
+
+
+def ioctl_quick(fd: int, request: int, argument: int | bytes, what: str) -> None:
+    """Make an ioctl that returns at once, keeping the GIL; bytes are passed by address."""
+    value = ctypes.c_ulong(argument) if isinstance(argument, int) else argument
+    _checked(_quick.ioctl(fd, ctypes.c_ulong(request), value), what)
+
+
+def interface_index(name: str) -> int:
+    """Index of a link in the calling thread's network namespace, keeping the GIL."""
+    index = _quick.if_nametoindex(name.encode())
+    return _checked(index or -1, name)
+
+
+def receive_quick(fd: int, buffer: ctypes.Array[ctypes.c_char], what: str) -> int:
+    """Receive what a socket holds already, keeping the GIL; the number of bytes."""
+    size = ctypes.c_size_t(len(buffer))
+    return _checked(_quick.recv(fd, buffer, size, MSG_DONTWAIT), what)
 
 
 def write_quick(fd: int, data: bytes, what: str) -> None:

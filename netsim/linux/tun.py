@@ -37,10 +37,10 @@ def open_tun(name: str) -> int:
     try:
         flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR
         fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
-        fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HDR_BYTES))
+        syscalls.ioctl_quick(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HDR_BYTES), name)
         if not takes_uso(fd):
-            fcntl.ioctl(fd, TUNSETOFFLOAD, OFFLOADS)
-        fcntl.ioctl(fd, TUNSETPERSIST, 1)
+            syscalls.ioctl_quick(fd, TUNSETOFFLOAD, OFFLOADS, name)
+        syscalls.ioctl_quick(fd, TUNSETPERSIST, 1, name)
     except OSError as error:
         os.close(fd)
         raise OSError(error.errno, os.strerror(error.errno or 0), f"TUN {name}") from None
@@ -50,7 +50,7 @@ def open_tun(name: str) -> int:
 def takes_uso(fd: int) -> bool:
     """Turn all offloads on, if the device takes UDP super-packets too; whether it does."""
     try:
-        fcntl.ioctl(fd, TUNSETOFFLOAD, OFFLOADS | USO)
+        syscalls.ioctl_quick(fd, TUNSETOFFLOAD, OFFLOADS | USO, "TUNSETOFFLOAD")
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise

@@ -223,6 +223,17 @@ def test_route_updates_apply_the_difference_only(maker: Maker) -> None:
         assert "10.50.0.0/16" in run(fds, "ip", "route"), "added by hand: not ours"
 
 
+def test_a_table_of_many_routes_is_read_back_whole(maker: Maker) -> None:
+    peers = [PeerNet(ip("192.168.78.1") + n, ip("10.245.0.0") + (n << 8), 24) for n in range(1000)]
+    routes = node_routes(NODE, CLUSTER, peers)
+    with (
+        held(maker.create_fabric(1500)) as fabric,
+        held(maker.create_node(NODE, routes, fabric)) as fds,
+    ):
+        assert maker.update_routes("node-1", fds, routes) == 0
+        assert maker.update_routes("node-1", fds, []) == 1001
+
+
 def test_a_node_that_is_made_again_gets_its_link_back(maker: Maker) -> None:
     with held(maker.create_fabric(1500)) as fabric:
         first = maker.create_node(NODE, [], fabric)
