@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,35 +9,11 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 from scapy.utils import checksum
 
-from tests.io.shim import GSO_ECN, GSO_TCPV4, GSO_UDP_L4, NEEDS_CSUM, Packet, Shim
+from tests.io.packets import DST, SRC, header, super_packet
+from tests.io.shim import GSO_ECN, GSO_TCPV4, NEEDS_CSUM, Packet, Shim
 
-SRC, DST = "10.244.0.2", "10.244.1.3"
 TUNNEL = bytes(range(22))
 TIMESTAMPS = [("NOP", None), ("NOP", None), ("Timestamp", (7, 9))]
-
-
-def pseudo(data: bytes) -> int:
-    """What a partial checksum holds: the folded pseudo-header sum, not inverted."""
-    ip = IP(data)
-    body = len(data) - ip.ihl * 4
-    raw = data[12:20] + struct.pack("!BBH", 0, ip.proto, body)
-    return ~checksum(raw) & 0xFFFF
-
-
-def header(**fields: object) -> IP:
-    """From SRC to DST unless said otherwise."""
-    ip = IP(src=SRC, dst=DST)
-    for name, value in fields.items():
-        ip.setfieldval(name, value)
-    return ip
-
-
-def super_packet(l4: TCP | UDP, payload: bytes, **ip: object) -> bytes:
-    """IPv4 packet of any size with a partial L4 checksum."""
-    data = bytearray(bytes(header(**ip) / l4 / Raw(payload)))
-    at = (data[0] & 15) * 4 + (16 if data[9] == 6 else 6)
-    data[at : at + 2] = struct.pack("!H", pseudo(bytes(data)))
-    return bytes(data)
 
 
 def naive_cut(data: bytes, size: int) -> list[bytes]:
@@ -327,84 +301,3 @@ def test_later_fragments_lose_the_options_that_are_not_copied(shim: Shim) -> Non
 @pytest.mark.parametrize("mtu", [0, 19, 20, 27])
 def test_an_mtu_that_holds_no_payload_cuts_nothing(shim: Shim, mtu: int) -> None:
     assert shim.fragment(bytes(IP(src=SRC, dst=DST) / Raw(bytes(100))), mtu) == []
-
-
-def vnet(
-    flags: int = 0, gso: int = 0, hdr_len: int = 0, size: int = 0, start: int = 0, offset: int = 0
-) -> bytes:
-    return struct.pack("=BBHHHH", flags, gso, hdr_len, size, start, offset)
-
-
-TCP_BIG = super_packet(TCP(flags="A"), bytes(4000))
-UDP_BIG = super_packet(UDP(sport=1, dport=2), bytes(4000))
-
-
-@pytest.mark.parametrize(
-    ("what", "header", "data"),
-    [
-        ("checksum outside", vnet(1, start=4030, offset=16), TCP_BIG),
-        ("checksum wraps", vnet(1, start=65535, offset=65535), TCP_BIG),
-        ("super-packet without checksum", vnet(0, GSO_TCPV4, 40, 1400), TCP_BIG),
-        ("TCP segmentation of UDP", vnet(1, GSO_TCPV4, 28, 1400, 20, 6), UDP_BIG),
-        ("UDP segmentation of TCP", vnet(1, GSO_UDP_L4, 40, 1400, 20, 16), TCP_BIG),
-        ("unknown segmentation", vnet(1, 4, 40, 1400, 20, 16), TCP_BIG),
-        ("size zero", vnet(1, GSO_TCPV4, 40, 0, 20, 16), TCP_BIG),
-        ("tiny size", vnet(1, GSO_TCPV4, 40, 7, 20, 16), TCP_BIG),
-        ("size beyond any packet", vnet(1, GSO_TCPV4, 40, 65535, 20, 16), TCP_BIG),
-        (
-            "data offset zero",
-            vnet(1, GSO_TCPV4, 40, 100, 20, 16),
-            TCP_BIG[:32] + b"\0" + TCP_BIG[33:],
-        ),
-        ("headers only", vnet(1, GSO_TCPV4, 40, 100, 20, 16), TCP_BIG[:40]),
-    ],
-)
-def test_a_lying_vnet_header_is_refused(shim: Shim, what: str, header: bytes, data: bytes) -> None:
-    assert shim.accept(header, data) is None, what
-
-
-@pytest.mark.parametrize(
-    ("header", "data", "want"),
-    [
-        (vnet(), TCP_BIG, Packet(TCP_BIG)),
-        (vnet(2), TCP_BIG, Packet(TCP_BIG)),
-        (vnet(1, 0, 0, 0, 20, 16), TCP_BIG, Packet(TCP_BIG, NEEDS_CSUM, csum_offset=16)),
-        (
-            vnet(1, GSO_TCPV4 | GSO_ECN, 9999, 1400, 20, 16),
-            TCP_BIG,
-            Packet(TCP_BIG, NEEDS_CSUM, GSO_TCPV4 | GSO_ECN, 1400, 40, 16),
-        ),
-        (
-            vnet(1, GSO_UDP_L4, 28, 1400, 20, 6),
-            UDP_BIG,
-            Packet(UDP_BIG, NEEDS_CSUM, GSO_UDP_L4, 1400, 28, 6),
-        ),
-        (  # all of it fits one segment
-            vnet(1, GSO_TCPV4, 40, 4000, 20, 16),
-            TCP_BIG,
-            Packet(TCP_BIG, NEEDS_CSUM, csum_offset=16),
-        ),
-    ],
-)
-def test_what_a_true_vnet_header_says_is_taken_over_and_said_again(
-    shim: Shim, header: bytes, data: bytes, want: Packet
-) -> None:
-    got = shim.accept(header, data)
-    assert got == want
-    again = shim.accept(shim.describe(want), data)
-    assert again == want
-
-
-def test_a_checksum_inside_a_pods_own_tunnel_is_completed_at_once(shim: Shim) -> None:
-    inner = super_packet(TCP(flags="A"), b"inner")
-    data = bytes(IP(src=SRC, dst=DST, proto=4) / Raw(inner))
-    got = shim.accept(vnet(1, 0, 0, 0, 40, 16), data)
-    assert got is not None
-    assert got.flags == 0
-    assert got.data[20:] == shim.complete(inner)
-
-
-@given(st.binary(min_size=10, max_size=10), st.binary(max_size=200))
-def test_any_vnet_header_over_any_bytes_is_safe(shim: Shim, header: bytes, data: bytes) -> None:
-    got = shim.accept(header, data)
-    assert got is None or len(got.data) == len(data)
