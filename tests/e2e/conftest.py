@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,20 +10,19 @@ import pytest
 from netsim import Lab
 from netsim.lab.topology import Source
 from netsim.linux import features
-
-NUMBERS = itertools.count()
-
-
-def lab_name() -> str:
-    """A name that no other lab on this machine has."""
-    return f"e{os.getpid()}-{next(NUMBERS)}"
+from tests.e2e.world import lab_name
 
 
-@pytest.fixture(scope="module")
-def module_lab() -> Iterator[Callable[[Source], Lab]]:
-    """A function that brings a lab up; all of a module's go down after its last test."""
+@pytest.fixture(scope="session")
+def runnable() -> None:
+    """Skips, with the reason, where labs can not run."""
     missing = features.missing()
     if missing:
         pytest.skip("; ".join(f"{f.name}: {f.detail}" for f in missing))
+
+
+@pytest.fixture(scope="module")
+def module_lab(runnable: None) -> Iterator[Callable[[Source], Lab]]:
+    """A function that brings a lab up; all of a module's go down after its last test."""
     with ExitStack() as labs:
         yield lambda source: labs.enter_context(Lab(source, name=lab_name()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +18,12 @@ PROGRAMS = Path(__file__).with_name("programs")
 TIMEOUT_S = 20.0
 SHELL = ("sleep", "infinity")
 OVERHEAD = {"vxlan": 50, "udp": 28, "host-gw": 0}
+NUMBERS = itertools.count()
+
+
+def lab_name() -> str:
+    """A name that no other lab on this machine has."""
+    return f"e{os.getpid()}-{next(NUMBERS)}"
 
 
 def program(name: str, *args: str) -> list[str]:
@@ -23,7 +31,7 @@ def program(name: str, *args: str) -> list[str]:
     return [sys.executable, "-I", str(PROGRAMS / name), *args]
 
 
-def eventually(check: Callable[[], T], what: str, timeout_s: float = TIMEOUT_S) -> T:
+def eventually(check: Callable[[], T | None], what: str, timeout_s: float = TIMEOUT_S) -> T:
     """The first true answer of `check`; fails when there is none in time."""
     end = time.monotonic() + timeout_s
     while True:

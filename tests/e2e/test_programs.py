@@ -1,0 +1,168 @@
+"""Debian's curl, ping, traceroute, iperf3 and dig in pods, over every backend and wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from netsim import Lab
+from netsim.api.fields import mapping
+from netsim.lab.topology import Source
+from tests.e2e import world
+from tests.e2e.world import OVERHEAD, program
+
+pytestmark = pytest.mark.linux
+
+LINK_MTU = 1500
+HEADERS = 28  # IPv4 and ICMP echo
+CLIENT, NEIGHBOUR, WEB, IPERF = "10.244.0.10", "10.244.0.11", "10.244.1.10", "10.244.1.11"
+DNS_NAME = "web.default.svc.cluster.local"
+BULK_BYTES = 24 << 20
+ICMP_TTL = {"vxlan": 62, "udp": 60, "host-gw": 62}
+HOPS = {  # from CLIENT to WEB; the proxies of the udp backend are holes
+    "vxlan": ["10.244.0.1", "10.244.1.0", WEB],
+    "udp": ["10.244.0.1", "*", "*", "10.244.1.0", WEB],
+    "host-gw": ["10.244.0.1", "172.18.0.3", WEB],
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    backend: str
+    wire: str
+    lab: Lab
+
+    @property
+    def mtu(self) -> int:
+        return LINK_MTU - OVERHEAD[self.backend]
+
+    def ping(self, source: str, target: str, *options: str) -> str:
+        """What ping prints, errors too."""
+        done = self.lab.run(source, ["ping", "-c1", "-W2", *options, target], check=False)
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(b, w) for b in OVERHEAD for w in ("udp", "fabric")],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
+def network(request: pytest.FixtureRequest, runnable: None) -> Iterator[Network]:
+    backend, wire = request.param
+    dns = program("dns_server.py", "53", f"{DNS_NAME}=10.96.0.80", "nowhere=10.96.0.81")
+    objects = [
+        world.lab(backend, wire, mtu=LINK_MTU),
+        world.pod("client", 1, CLIENT),
+        world.pod("neighbour", 1, NEIGHBOUR),
+        world.answerer("web", 2, WEB, labels={"app": "web"}),
+        world.pod("iperf", 2, IPERF, ["iperf3", "--server"]),
+        world.pod("dns", 2, "10.244.1.12", dns, labels={"app": "dns"}),
+        world.service("web", "10.96.0.80", [("TCP", 80, 8080)]),
+        world.service("dns", "10.96.0.10", [("UDP", 53, 53)]),
+    ]
+    with Lab(objects, name=world.lab_name()) as lab:
+        yield Network(backend, wire, lab)
+
+
+@pytest.mark.parametrize("url", [f"http://{WEB}:8080", "http://10.96.0.80"], ids=["pod", "service"])
+def test_curl_is_answered_and_its_source_address_kept(network: Network, url: str) -> None:
+    assert network.lab.run("client", ["curl", "-sSf", f"{url}/hostname"]).stdout == "web"
+    asked = network.lab.run("client", ["curl", "-sSf", f"{url}/clientip"]).stdout
+    assert asked.partition(":")[0] == CLIENT
+
+
+def test_ping_sees_the_ttl_of_flannel(network: Network) -> None:
+    assert f"ttl={ICMP_TTL[network.backend]} " in network.ping("client", WEB)
+    assert f"ttl={ICMP_TTL[network.backend]} " in network.ping("web", CLIENT)
+    assert "ttl=64 " in network.ping("client", NEIGHBOUR), "a bridge takes none"
+    assert "ttl=64 " in network.ping("client", "10.244.0.1"), "the node itself"
+
+
+def test_ping_of_a_pod_that_is_not_there_says_so(network: Network) -> None:
+    assert "Destination Host Unreachable" in network.ping("client", "10.244.1.200")
+
+
+@pytest.mark.parametrize("how", ["-U", "-I", "-T"], ids=["udp", "icmp", "tcp"])
+def test_traceroute_shows_the_nodes(network: Network, how: str) -> None:
+    argv = ["traceroute", "-n", "-q1", "-w2", "-m8", how, WEB]
+    lines = network.lab.run("client", argv).stdout.splitlines()[1:]
+    assert [line.split()[1] for line in lines] == HOPS[network.backend]
+
+
+@pytest.mark.parametrize("reverse", [[], ["--reverse"]], ids=["sent", "received"])
+def test_iperf3_moves_tcp_in_bulk(network: Network, reverse: list[str]) -> None:
+    argv = ["iperf3", "-J", "-n", str(BULK_BYTES), *reverse, "--client", IPERF]
+    end = json.loads(network.lab.run("client", argv).stdout)["end"]
+    assert end["sum_sent"]["bytes"] >= BULK_BYTES
+    assert end["sum_received"]["bytes"] >= BULK_BYTES * 3 // 4  # the rest was still under way
+
+
+@pytest.mark.parametrize("size", [64, 1400, 4000], ids=["small", "one packet", "fragments"])
+def test_iperf3_moves_datagrams(network: Network, size: int) -> None:
+    count = 500
+    argv = ["iperf3", "-J", "-u", "-b", f"{size * 8 * 2000}", "-l", str(size)]
+    argv += ["-n", str(size * count), "--client", IPERF]
+    end = json.loads(network.lab.run("client", argv).stdout)["end"]
+    assert end["sum"]["packets"] >= count
+    assert end["sum"]["lost_packets"] == 0
+
+
+def test_dig_and_the_resolver_are_answered_by_a_udp_service(network: Network) -> None:
+    dig = ["dig", "+tries=1", "+time=2", "+short"]
+    asked = network.lab.run("client", [*dig, DNS_NAME]).stdout
+    assert asked.split() == ["10.96.0.80"]
+    large = network.lab.run("client", [*dig, "+bufsize=4096", "+ignore", "TXT", "big"]).stdout
+    assert large.count("x") == 12 * 255
+    # the C library completes the name from the pod's search list
+    found = network.lab.run("client", ["curl", "-sSf", "http://web/hostname"]).stdout
+    assert found == "web"
+
+
+def test_the_mtu_is_exact(network: Network) -> None:
+    fits = str(network.mtu - HEADERS)
+    more = str(network.mtu - HEADERS + 1)
+    assert "1 received" in network.ping("client", WEB, "-Mdo", "-s", fits)
+    refused = network.ping("client", WEB, "-Mdo", "-s", more)
+    assert f"message too long, mtu={network.mtu}" in refused
+    assert "1 received" in network.ping("client", WEB, "-Mdont", "-s", more), "in fragments"
+    assert "1 received" in network.ping("client", WEB, "-Mdont", "-s", "20000")
+
+
+def test_a_pod_with_too_large_an_mtu_is_told_the_right_one(network: Network) -> None:
+    large = network.mtu + 50
+    network.lab.run("neighbour", ["ip", "link", "set", "eth0", "mtu", str(large)])
+    fits = str(network.mtu - HEADERS)
+    told = network.ping("neighbour", WEB, "-Mdo", "-s", str(large - HEADERS))
+    assert f"From 10.244.0.1 icmp_seq=1 Frag needed and DF set (mtu = {network.mtu})" in told
+    again = network.ping("neighbour", WEB, "-Mdo", "-s", str(large - HEADERS))
+    assert f"message too long, mtu={network.mtu}" in again, "and has learnt it"
+    assert "1 received" in network.ping("neighbour", WEB, "-Mdo", "-s", fits)
+    whole = network.ping("neighbour", WEB, "-Mdont", "-s", str(large - HEADERS))
+    assert "1 received" in whole, "without DF the node cuts it"
+
+
+def test_nothing_of_this_is_dropped_without_need(network: Network) -> None:
+    """After any of the other tests: what was refused was meant to be."""
+    meant = {"ttl-exceeded", "too-big", "no-pod", "tunnel-ttl"}
+    for node in ("node1", "node2"):
+        drops = mapping(network.lab.counters(node), "drops")
+        assert {why: n for why, n in drops.items() if n and why not in meant} == {}
+
+
+@pytest.mark.parametrize("wire", ["udp", "fabric"])
+def test_the_overlay_s_mtu_follows_the_link_s(
+    netsim_lab: Callable[[Source], Lab], wire: str
+) -> None:
+    lab = netsim_lab(
+        [
+            world.lab("vxlan", wire, mtu=9000),
+            world.pod("client", 1, CLIENT),
+            world.pod("other", 2, WEB),
+        ]
+    )
+    jumbo = Network("vxlan", wire, lab)
+    assert "1 received" in jumbo.ping("client", WEB, "-Mdo", "-s", str(8950 - HEADERS))
+    assert "mtu=8950" in jumbo.ping("client", WEB, "-Mdo", "-s", str(8950 - HEADERS + 1))
