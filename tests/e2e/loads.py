@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -53,6 +53,17 @@ class Load:
         """Wait for that many more answers."""
         enough = self.report().answered + requests
         eventually(lambda: self.report().answered >= enough, f"{requests} more answers")
+        return self.last
+
+    def hear(self, names: Iterable[str]) -> Report:
+        """Wait until each of these pods has answered again."""
+        before = self.report().hosts
+
+        def heard() -> bool:
+            now = self.report().hosts
+            return all(now.get(name, 0) > before.get(name, 0) for name in names)
+
+        eventually(heard, f"answers of {names}")
         return self.last
 
     def end(self) -> Report:
