@@ -12,9 +12,9 @@ from netsim.api.fields import Json, items, mapping, text
 from netsim.api.meta import ObjectKey, labels_of, metadata, name_of, namespace_of
 from netsim.controllers import endpoints_object
 from netsim.controllers.base import Delete, Pass, Write
-from netsim.controllers.members import families, is_candidate
+from netsim.controllers.members import Member, families
 from netsim.controllers.membership import Membership, Name, has_selector
-from netsim.controllers.objects import condition, owner_reference, spec, status
+from netsim.controllers.objects import owner_reference, spec
 from netsim.controllers.slices import (
     CONTROLLER,
     MANAGED_BY,
@@ -61,8 +61,8 @@ class Endpoints:
             return _deletions(mirrored)
         if not has_selector(service):
             return _mirror(view, service, stored, mirrored)
-        pods = self._members.pods(service)
-        since = trigger_time(service, pods, made)
+        members = self._members.members(service)
+        since = trigger_time(service, members, made)
         frame = Frame(
             name.namespace,
             f"{name.name}-",
@@ -71,10 +71,9 @@ class Endpoints:
             view.revision,
             since,
         )
-        candidates = [pod for pod in pods if is_candidate(pod)]
         return [
-            *reconcile(made, families(view, service, candidates), frame),
-            *endpoints_object.reconcile(stored, service, pods, since),
+            *reconcile(made, families(service, members, self._members.zones), frame),
+            *endpoints_object.reconcile(stored, service, members, since),
             *_deletions(mirrored),
         ]
 
@@ -89,7 +88,7 @@ def slice_labels(service: Json) -> dict[str, str]:
     return labels
 
 
-def trigger_time(service: Json, pods: Iterable[Json], slices: Sequence[Json]) -> str:
+def trigger_time(service: Json, members: Iterable[Member], slices: Sequence[Json]) -> str:
     """When the oldest change happened that the slices do not show yet; empty if that is unknown.
 
     A pod's change is the last transition of its Ready condition, a new service's its creation.
@@ -99,13 +98,7 @@ def trigger_time(service: Json, pods: Iterable[Json], slices: Sequence[Json]) ->
         for s in slices
         for e in items(s, "endpoints")
     }
-    times = [
-        text(condition(pod, "Ready"), "lastTransitionTime")
-        for pod in pods
-        if text(status(pod), "podIP")
-        and shown.get(text(metadata(pod), "uid"))
-        != (condition(pod, "Ready").get("status") == "True")
-    ]
+    times = [m.since for m in members if shown.get(m.uid) != m.serving]
     if not slices:
         times.append(text(metadata(service), "creationTimestamp"))
     return min(filter(None, times), default="")

@@ -8,15 +8,14 @@ from netsim.api.fields import EMPTY, Json, items, mapping, text
 from netsim.api.meta import annotations_of, labels_of, name_of, namespace_of
 from netsim.controllers.base import Create, Update, Write
 from netsim.controllers.members import (
+    Member,
     endpoint_hostname,
     endpoint_port,
     has_named_ports,
-    is_candidate,
     publishes_unready,
     resolve_port,
-    target_reference,
 )
-from netsim.controllers.objects import deleting, is_true, spec, status, with_metadata
+from netsim.controllers.objects import deleting, spec, with_metadata
 from netsim.controllers.slices import TRIGGER_TIME, Family, port_map
 
 MAX_ADDRESSES = 1000
@@ -30,10 +29,10 @@ Address = tuple[str, str]
 
 
 def reconcile(
-    stored: Json | None, service: Json, pods: Iterable[Json], trigger_time: str
+    stored: Json | None, service: Json, members: Iterable[Member], trigger_time: str
 ) -> list[Write]:
     """The write that brings the service's Endpoints object in line, if one is due."""
-    found, truncated = subsets(service, pods)
+    found, truncated = subsets(service, members)
     labels = {**labels_of(service), MANAGED_BY: CONTROLLER}
     labels.pop(HEADLESS, None)
     if text(spec(service), "clusterIP") == "None":
@@ -65,34 +64,34 @@ def reconcile(
     return [Create(made) if stored is None else Update(made)]
 
 
-def subsets(service: Json, pods: Iterable[Json]) -> tuple[list[Json], bool]:
+def subsets(service: Json, members: Iterable[Member]) -> tuple[list[Json], bool]:
     """The subsets, and whether addresses had to be left out.
 
     Ports that the same addresses serve, equally ready, share a subset. Ready addresses are kept
     first when there are more than 1000.
     """
+    name, unready = name_of(service), publishes_unready(service)
     shared = None if has_named_ports(service) else _port_lists(service, EMPTY)
     addresses: dict[Address, Json] = {}
     by_port: dict[tuple[object, object], tuple[list[Json], dict[Address, bool]]] = {}
-    for pod in pods:
-        if not is_candidate(pod) or (deleting(pod) and not publishes_unready(service)):
+    for member in members:
+        if member.terminating and not unready:
             continue
-        key = (text(status(pod), "podIP"), text(target_reference(pod), "uid"))
-        addresses[key] = _address(service, pod)
-        ready = publishes_unready(service) or is_true(pod, "Ready")
-        for ports in _port_lists(service, pod) if shared is None else shared:
+        key = (member.ip, member.uid)
+        addresses[key] = _address(name, member)
+        for ports in _port_lists(service, member.pod) if shared is None else shared:
             first = ports[0] if ports else EMPTY
             port = (first.get("name"), first.get("port"))
-            by_port.setdefault(port, (ports, {}))[1][key] = ready
+            by_port.setdefault(port, (ports, {}))[1][key] = unready or member.serving
     merged: dict[frozenset[tuple[Address, bool]], list[Json]] = {}
-    for ports, members in by_port.values():
-        merged.setdefault(frozenset(members.items()), []).extend(ports)
-    kept = _kept({member for members in merged for member in members})
+    for ports, states in by_port.values():
+        merged.setdefault(frozenset(states.items()), []).extend(ports)
+    total = {state for states in merged for state in states}
+    kept = _kept(total)
     made: list[Json] = [
-        _subset(addresses, set(members) & kept, ports) for members, ports in merged.items()
+        _subset(addresses, states & kept, ports) for states, ports in merged.items()
     ]
-    total = {member for members in merged for member in members}
-    return sorted(filter(None, made), key=str), len(kept) < len(total)
+    return sorted(filter(None, made), key=lambda s: str(s.get("ports"))), len(kept) < len(total)
 
 
 def _port_lists(service: Json, pod: Json) -> list[list[Json]]:
@@ -112,14 +111,14 @@ def _kept(members: set[tuple[Address, bool]]) -> set[tuple[Address, bool]]:
     return set(ordered[:MAX_ADDRESSES])
 
 
-def _address(service: Json, pod: Json) -> dict[str, object]:
-    made: dict[str, object] = {"ip": text(status(pod), "podIP")}
-    hostname = endpoint_hostname(service, pod)
+def _address(service: str, member: Member) -> dict[str, object]:
+    made: dict[str, object] = {"ip": member.ip}
+    hostname = endpoint_hostname(service, member)
     if hostname:
         made["hostname"] = hostname
-    if text(spec(pod), "nodeName"):
-        made["nodeName"] = text(spec(pod), "nodeName")
-    made["targetRef"] = target_reference(pod)
+    if member.node:
+        made["nodeName"] = member.node
+    made["targetRef"] = member.reference
     return made
 
 

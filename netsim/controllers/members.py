@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from netsim.api.fields import Json, flag, items, text
-from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
-from netsim.controllers.objects import deleting, finished, is_true, spec, status, uid_of
+from netsim.api.fields import EMPTY, Json, flag, items, text
+from netsim.api.meta import labels_of, name_of, namespace_of
+from netsim.controllers.objects import condition, deleting, finished, spec, status, uid_of
 from netsim.controllers.slices import Family, port_map
-from netsim.store.base import View
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
-def is_candidate(pod: Json) -> bool:
-    """Whether a selected pod is an endpoint at all: it has an address and has not ended (K-02)."""
-    return bool(text(status(pod), "podIP")) and not finished(pod)
+class Member(NamedTuple):
+    """A pod as services see it, read once per state of the pod.
+
+    `reference` names the pod behind an endpoint; `since` is when `serving` changed, RFC 3339.
+    """
+
+    pod: Json
+    name: str
+    labels: Mapping[str, str]
+    ip: str
+    uid: str
+    node: str
+    serving: bool
+    terminating: bool
+    since: str
+    reference: Json
+
+
+def read_member(pod: Json) -> Member | None:
+    """The pod as a member of services; None if it is none.
+
+    A member has an address and has not ended (K-02).
+    """
+    ip = text(status(pod), "podIP")
+    if not ip or finished(pod):
+        return None
+    name, uid, ready = name_of(pod), uid_of(pod), condition(pod, "Ready")
+    return Member(
+        pod,
+        name,
+        labels_of(pod),
+        ip,
+        uid,
+        text(spec(pod), "nodeName"),
+        ready.get("status") == "True",
+        deleting(pod),
+        text(ready, "lastTransitionTime"),
+        {"kind": "Pod", "namespace": namespace_of(pod), "name": name, "uid": uid},
+    )
 
 
 def publishes_unready(service: Json) -> bool:
@@ -23,38 +59,29 @@ def publishes_unready(service: Json) -> bool:
     return flag(spec(service), "publishNotReadyAddresses")
 
 
-def target_reference(pod: Json) -> dict[str, object]:
-    """Names the pod behind an endpoint."""
-    return {
-        "kind": "Pod",
-        "namespace": namespace_of(pod),
-        "name": name_of(pod),
-        "uid": uid_of(pod),
-    }
-
-
-def endpoint_hostname(service: Json, pod: Json) -> str:
+def endpoint_hostname(service: str, member: Member) -> str:
     """The pod's host name where the service is its subdomain, else empty (K-06)."""
-    if text(spec(pod), "subdomain") != name_of(service):
-        return ""
-    return text(spec(pod), "hostname")
+    fields = spec(member.pod)
+    return text(fields, "hostname") if fields.get("subdomain") == service else ""
 
 
-def endpoint(service: Json, pod: Json, node: Json | None) -> dict[str, object]:
-    """The pod as an endpoint of a slice (K-03, K-0B)."""
-    serving, terminating = is_true(pod, "Ready"), deleting(pod)
-    ready = publishes_unready(service) or (serving and not terminating)
+def endpoint(service: str, member: Member, zone: str, *, unready: bool) -> dict[str, object]:
+    """The pod as an endpoint of a slice (K-03, K-0B); `unready` if it is wanted anyway."""
+    ready = unready or (member.serving and not member.terminating)
     made: dict[str, object] = {
-        "addresses": [text(status(pod), "podIP")],
-        "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
-        "targetRef": target_reference(pod),
+        "addresses": [member.ip],
+        "conditions": {
+            "ready": ready,
+            "serving": member.serving,
+            "terminating": member.terminating,
+        },
+        "targetRef": member.reference,
     }
-    hostname = endpoint_hostname(service, pod)
+    hostname = endpoint_hostname(service, member)
     if hostname:
         made["hostname"] = hostname
-    if text(spec(pod), "nodeName"):
-        made["nodeName"] = text(spec(pod), "nodeName")
-    zone = labels_of(node).get(ZONE_LABEL) if node is not None else None
+    if member.node:
+        made["nodeName"] = member.node
     if zone:
         made["zone"] = zone
     return made
@@ -100,26 +127,29 @@ def has_named_ports(service: Json) -> bool:
     return any(isinstance(port.get("targetPort"), str) for port in items(spec(service), "ports"))
 
 
-def families(view: View, service: Json, pods: Iterable[Json]) -> list[Family]:
-    """The pods' endpoints by what ports they serve, each family by address.
+def families(service: Json, members: Iterable[Member], zones: Mapping[str, str]) -> list[Family]:
+    """The members' endpoints by what ports they serve, each family by address.
 
-    A pod on a node that does not exist is left out, unless unready ones are wanted (K-0A).
+    `zones` has every node, with its zone or an empty text. A pod on a node that does not exist is
+    left out, unless unready ones are wanted (K-0A).
     """
-    ports = items(spec(service), "ports")
-    named = has_named_ports(service)
+    name, ports = name_of(service), items(spec(service), "ports")
+    unready, named = publishes_unready(service), has_named_ports(service)
+    shared = Family([] if named else _ports(ports, EMPTY), [])
     found: dict[str, Family] = {}
-    shared = None if named else _ports(ports, {})
-    for pod in pods:
-        node_name = text(spec(pod), "nodeName")
-        node = view.get(ObjectKey("Node", "", node_name)) if node_name else None
-        if node is None and node_name and not publishes_unready(service):
+    for member in members:
+        zone = zones.get(member.node)
+        if zone is None and member.node and not unready:
             continue
-        own = shared if shared is not None else _ports(ports, pod)
-        key = port_map(own) if named else ""
-        found.setdefault(key, Family(own, [])).endpoints.append(endpoint(service, pod, node))
-    for family in found.values():
+        family = shared
+        if named:
+            own = _ports(ports, member.pod)
+            family = found.setdefault(port_map(own), Family(own, []))
+        family.endpoints.append(endpoint(name, member, zone or "", unready=unready))
+    made = [family for family in (shared, *found.values()) if family.endpoints]
+    for family in made:
         family.endpoints.sort(key=lambda e: str(e["addresses"]))
-    return list(found.values())
+    return made
 
 
 def _ports(ports: Iterable[Json], pod: Json) -> list[Json]:

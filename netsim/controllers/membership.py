@@ -12,13 +12,14 @@ from typing import NamedTuple, TypeVar
 from netsim.api.fields import Json, strings
 from netsim.api.meta import labels_of, name_of, namespace_of
 from netsim.controllers.changes import Tracker
-from netsim.controllers.members import ZONE_LABEL
+from netsim.controllers.members import ZONE_LABEL, Member, read_member
 from netsim.controllers.objects import spec
 from netsim.controllers.slices import SERVICE_NAME
 from netsim.store.base import View
 
 K = TypeVar("K", bound=Hashable)
 N = TypeVar("N", bound=Hashable)
+V = TypeVar("V")
 
 
 class Name(NamedTuple):
@@ -51,9 +52,9 @@ class Membership:
         self._trackers = {
             kind: Tracker(kind) for kind in ("Service", "Pod", "EndpointSlice", "Endpoints")
         }
-        self._zones: dict[str, str | None] = {}
+        self._zones: dict[str, str] = {}
         self._node_revision = -1
-        self._pods: dict[_Label, dict[str, Json]] = {}
+        self._pods: dict[_Label, dict[str, Member]] = {}
         self._services: dict[_Label, dict[Name, Json]] = {}
         self._slices: dict[Name, dict[str, Json]] = {}
 
@@ -75,15 +76,20 @@ class Membership:
             concerned.update(map(name_in, view.list("Service")))
         return concerned
 
-    def pods(self, service: Json) -> list[Json]:
-        """The pods that the service's selector matches, by name."""
+    @property
+    def zones(self) -> Mapping[str, str]:
+        """Zones of all nodes by name, empty where a node has none."""
+        return self._zones
+
+    def members(self, service: Json) -> list[Member]:
+        """The pods that the service's selector matches and that are endpoints, by name."""
         namespace, selector = namespace_of(service), strings(spec(service), "selector")
         labels = [_Label(namespace, k, v) for k, v in selector.items()] or [_every(namespace)]
         rarest = min((self._pods.get(label, {}) for label in labels), key=len)
         return [
             rarest[name]
             for name in sorted(rarest)
-            if selector.items() <= labels_of(rarest[name]).items()
+            if selector.items() <= rarest[name].labels.items()
         ]
 
     def slices(self, service: Name) -> list[Json]:
@@ -104,9 +110,10 @@ class Membership:
 
     def _note_pod(self, pod: Json, *, present: bool) -> Iterable[Name]:
         namespace, labels = namespace_of(pod), labels_of(pod)
+        member = read_member(pod) if present else None
         keys = [_every(namespace), *(_Label(namespace, k, v) for k, v in labels.items())]
         for key in keys:
-            _put(self._pods, key, name_of(pod), pod if present else None)
+            _put(self._pods, key, name_of(pod), member)
         return [
             name
             for key in keys
@@ -129,7 +136,7 @@ class Membership:
             return False
         self._node_revision = view.kind_revision("Node")
         before = self._zones
-        self._zones = {name_of(n): labels_of(n).get(ZONE_LABEL) for n in view.list("Node")}
+        self._zones = {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in view.list("Node")}
         return self._zones != before
 
 
@@ -138,7 +145,7 @@ def _every(namespace: str) -> _Label:
     return _Label(namespace, "", "")
 
 
-def _put(index: dict[K, dict[N, Json]], key: K, name: N, obj: Json | None) -> None:
+def _put(index: dict[K, dict[N, V]], key: K, name: N, obj: V | None) -> None:
     """Set or (None) remove one object of an index."""
     if obj is not None:
         index.setdefault(key, {})[name] = obj

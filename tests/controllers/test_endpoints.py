@@ -12,6 +12,7 @@ from netsim.api.meta import ObjectKey, annotations_of, labels_of, metadata, name
 from netsim.controllers.base import Pass
 from netsim.controllers.endpoints import Endpoints
 from netsim.controllers.endpoints_object import CAPACITY, subsets
+from netsim.controllers.members import read_member
 from netsim.controllers.objects import spec, status, uid_of, with_metadata, with_spec, with_status
 from netsim.store.memory import ObjectStore
 from tests.controllers.world import (
@@ -263,7 +264,8 @@ def test_subsets_differ_where_ports_do() -> None:
 
 def test_more_than_a_thousand_addresses_are_truncated_ready_ones_first() -> None:
     pods = [web(f"p{i}", f"10.0.{i // 250}.{i % 250 + 1}", ready=i % 2 == 0) for i in range(1500)]
-    found, truncated = subsets(service("web", WEB), pods)
+    members = [m for p in pods if (m := read_member(p)) is not None]
+    found, truncated = subsets(service("web", WEB), members)
     (only,) = found
     assert truncated
     assert len(items(only, "addresses")) == 750
