@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -112,7 +113,10 @@ def _fork_into(pid_namespace: int) -> int:
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     try:
         syscalls.setns(pid_namespace, syscalls.CLONE_NEWPID)
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # 3.12 warns of forks beside other threads; our child makes system calls, then executes.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
         if pid:
             syscalls.setns(own, syscalls.CLONE_NEWPID)
         return pid

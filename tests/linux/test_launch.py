@@ -17,7 +17,7 @@ from netsim.lab import launch, names
 from netsim.lab.lab_info import LabInfo, own_pid_namespace
 from netsim.lab.sandbox import Maker
 from netsim.linux import ns
-from tests.linux.conftest import InitLab, StartLab, pod
+from tests.linux.conftest import PYTHON_ENV, InitLab, StartLab, pod, python
 
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
@@ -34,6 +34,24 @@ def fill(lab: InitLab, maker: Maker, pods: int) -> set[int]:
         assert names.create(lab.name, lab.pid, key, numbers["net"]) == f"{lab.name}-pod-{number}"
         lab.client.spawn(f"{key}/main", ["sleep", "1000"], ENV, sandbox=key)
     return inodes
+
+
+def hold_everything(lab: InitLab) -> None:
+    """Have a process hold copies of all descriptors, as the data plane does."""
+    code = """
+import sys, time
+from netsim.lab.init_client import InitClient
+client = InitClient(sys.argv[1])
+held = [client.get(key) for key in client.keys()]
+print("held", flush=True)
+time.sleep(1000)
+"""
+    read_end, write_end = os.pipe()
+    argv = [*python(code), str(lab.state / "init.sock")]
+    lab.client.spawn("dataplane", argv, PYTHON_ENV, fds=(read_end, write_end, 2))
+    os.close(write_end)
+    assert os.read(read_end, 100) == b"held\n"
+    os.close(read_end)
 
 
 def namespaces_in_use() -> set[int]:
@@ -89,8 +107,9 @@ def test_standard_tools_find_pods_by_name(lab: InitLab, maker: Maker) -> None:
 def test_kill_9_of_init_leaves_nothing_within_a_second(start_lab: StartLab, maker: Maker) -> None:
     lab = start_lab(control=["sleep", "1000"])
     inodes = fill(lab, maker, 50)
+    hold_everything(lab)
     pids = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split()
-    assert len(pids) == 51
+    assert len(pids) == 52
     killed = time.monotonic()
     os.kill(lab.pid, signal.SIGKILL)
     while any(Path("/proc", pid).exists() for pid in pids) or namespaces_in_use() & inodes:
