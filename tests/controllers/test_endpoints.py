@@ -11,74 +11,17 @@ from netsim.api.fields import Json, items, mapping, text, texts
 from netsim.api.meta import ObjectKey, annotations_of, labels_of, metadata, name_of
 from netsim.controllers.base import Pass
 from netsim.controllers.endpoints import Endpoints
-from netsim.controllers.endpoints_object import CAPACITY, subsets
-from netsim.controllers.members import read_member
 from netsim.controllers.objects import spec, status, uid_of, with_metadata, with_spec, with_status
 from netsim.store.memory import ObjectStore
+from tests.controllers.cluster import WEB, Cluster, named, web
 from tests.controllers.world import (
     NOW,
     Object,
     container,
-    node,
     pod,
     port,
     service,
 )
-
-WEB = {"app": "web"}
-NODES = [
-    node("a", labels={"topology.kubernetes.io/zone": "east"}),
-    node("b"),
-]
-
-
-class Cluster:
-    """A store with the endpoints controller only."""
-
-    def __init__(self, *objects: Json) -> None:
-        self.store = ObjectStore()
-        self.controller = Endpoints()
-        for obj in (*NODES, *objects):
-            self.store.create(obj)
-        self.settle()
-
-    def settle(self) -> int:
-        for rounds in range(5):
-            writes = self.controller(Pass(self.store.view(), NOW))
-            if not writes:
-                return rounds
-            self.store.transaction(writes)
-        raise AssertionError("does not come to rest")
-
-    def update(self, obj: Json) -> None:
-        self.store.update(obj)
-        self.settle()
-
-    def delete(self, kind: str, name: str) -> None:
-        self.store.delete(ObjectKey(kind, "default", name), grace_s=0)
-        self.settle()
-
-    def get(self, kind: str, name: str) -> Json:
-        found = self.store.view().get(ObjectKey(kind, "default", name))
-        assert found is not None
-        return found
-
-    def slices(self) -> Sequence[Json]:
-        return self.store.view().list("EndpointSlice")
-
-    def shown(self) -> list[Json]:
-        return [e for s in self.slices() for e in items(s, "endpoints")]
-
-    def addresses(self) -> list[str]:
-        return sorted(texts(e, "addresses")[0] for e in self.shown())
-
-    def endpoints(self, name: str = "web") -> Json:
-        return self.get("Endpoints", name)
-
-
-def web(name: str, ip: str = "", **fields: object) -> Object:
-    given = {"on": "a", "labels": WEB, "ready": True, "ip": ip, **fields}
-    return pod(name, **given)  # type: ignore[arg-type]
 
 
 def test_a_ready_pod_is_an_endpoint() -> None:
@@ -168,11 +111,6 @@ def test_metadata_of_slices() -> None:
     assert name_of(only).startswith("web-")
 
 
-def named(name: str, ip: str, number: int, **fields: object) -> Object:
-    ports = [{"name": "http", "containerPort": number}]
-    return web(name, ip, containers=[container("main", *ports)], **fields)
-
-
 def test_a_named_port_is_resolved_for_each_pod() -> None:
     c = Cluster(
         service("web", WEB, port(80, "web", target="http")),
@@ -229,51 +167,6 @@ def test_trigger_time_is_the_oldest_unseen_change() -> None:
     assert note == "2030-01-01T00:00:00Z"
 
 
-def test_the_endpoints_object_sorts_pods_by_readiness() -> None:
-    c = Cluster(
-        service("web", WEB, port(80, "a"), port(81, "b")),
-        web("p", "10.0.0.2"),
-        web("q", "10.0.0.3", ready=False),
-    )
-    (only,) = items(c.endpoints(), "subsets")
-    assert [a["ip"] for a in items(only, "addresses")] == ["10.0.0.2"]
-    assert [a["ip"] for a in items(only, "notReadyAddresses")] == ["10.0.0.3"]
-    assert [(p["name"], p["port"]) for p in items(only, "ports")] == [("a", 80), ("b", 81)]
-
-
-def test_the_endpoints_object_drops_terminating_pods() -> None:
-    c = Cluster(service("web", WEB), web("p", "10.0.0.2"))
-    c.store.delete(ObjectKey("Pod", "default", "p"), grace_s=30)
-    c.settle()
-    assert c.endpoints()["subsets"] == []
-    assert c.addresses() == ["10.0.0.2"]
-
-
-def test_subsets_differ_where_ports_do() -> None:
-    c = Cluster(
-        service("web", WEB, port(80, target="http")),
-        named("p", "10.0.0.2", 8080),
-        named("q", "10.0.0.3", 9090),
-    )
-    found = [
-        ([a["ip"] for a in items(s, "addresses")], [p["port"] for p in items(s, "ports")])
-        for s in items(c.endpoints(), "subsets")
-    ]
-    assert sorted(found) == [(["10.0.0.2"], [8080]), (["10.0.0.3"], [9090])]
-
-
-def test_more_than_a_thousand_addresses_are_truncated_ready_ones_first() -> None:
-    pods = [web(f"p{i}", f"10.0.{i // 250}.{i % 250 + 1}", ready=i % 2 == 0) for i in range(1500)]
-    members = [m for p in pods if (m := read_member(p)) is not None]
-    found, truncated = subsets(service("web", WEB), members)
-    (only,) = found
-    assert truncated
-    assert len(items(only, "addresses")) == 750
-    assert len(items(only, "notReadyAddresses")) == 250
-    c = Cluster(service("web", WEB), *pods[:3])
-    assert CAPACITY not in annotations_of(c.endpoints())
-
-
 def test_a_service_without_selector_is_left_alone() -> None:
     c = Cluster(service("web"), web("p", "10.0.0.2"))
     assert c.slices() == ()
@@ -288,75 +181,6 @@ def test_an_empty_selector_selects_every_pod_of_the_namespace() -> None:
 def test_external_name_is_skipped() -> None:
     c = Cluster(service("web", WEB, type="ExternalName"), web("p", "10.0.0.2"))
     assert c.slices() == ()
-
-
-def manual(**fields: object) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": "db", "namespace": "default", "labels": {"team": "x"}},
-        "subsets": [
-            {
-                "addresses": [{"ip": "192.0.2.1", "nodeName": "a"}],
-                "notReadyAddresses": [{"ip": "192.0.2.2"}],
-                "ports": [{"name": "pg", "port": 5432}],
-            }
-        ],
-        **fields,
-    }
-
-
-def test_hand_made_endpoints_are_mirrored() -> None:
-    c = Cluster(service("db"), manual())
-    (only,) = c.slices()
-    assert labels_of(only) == {
-        "team": "x",
-        "kubernetes.io/service-name": "db",
-        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
-    }
-    assert only["ports"] == [{"name": "pg", "port": 5432, "protocol": "TCP"}]
-    assert only["endpoints"] == [
-        {"addresses": ["192.0.2.1"], "conditions": {"ready": True}, "nodeName": "a"},
-        {"addresses": ["192.0.2.2"], "conditions": {"ready": False}},
-    ]
-
-
-def test_mirrored_slices_follow_and_go() -> None:
-    c = Cluster(service("db"), manual())
-    c.update({**c.get("Endpoints", "db"), "subsets": []})
-    assert c.slices() == ()
-    c.update({**c.get("Endpoints", "db"), "subsets": manual()["subsets"]})
-    assert len(c.slices()) == 1
-    marked = with_metadata(
-        c.get("Endpoints", "db"), labels={"endpointslice.kubernetes.io/skip-mirror": "true"}
-    )
-    c.update(marked)
-    assert c.slices() == ()
-
-
-def test_what_a_deleted_service_leaves_is_removed_but_not_hand_made_endpoints() -> None:
-    c = Cluster(service("web", WEB), service("db"), manual(), web("p", "10.0.0.2"))
-    c.delete("Service", "web")
-    c.delete("Service", "db")
-    assert c.slices() == ()
-    assert [name_of(e) for e in c.store.view().list("Endpoints")] == ["db"]
-
-
-def test_hand_made_slices_are_left_alone() -> None:
-    own = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "mine",
-            "namespace": "default",
-            "labels": {"kubernetes.io/service-name": "web"},
-        },
-        "addressType": "IPv4",
-        "ports": [],
-        "endpoints": [],
-    }
-    c = Cluster(service("web", WEB), own, web("p", "10.0.0.2"))
-    assert "mine" in [name_of(s) for s in c.slices()]
 
 
 def test_a_zone_that_changes_shows() -> None:

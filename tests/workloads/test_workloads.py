@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -15,9 +13,7 @@ from netsim.controllers.objects import condition, is_true, status, uid_of
 from netsim.errors import NetsimError, NotFoundError
 from netsim.store.base import Write
 from tests.controllers.world import (
-    Object,
     container,
-    lab,
     node,
     owned_by,
     pod,
@@ -25,44 +21,7 @@ from tests.controllers.world import (
     service,
 )
 from tests.workloads.fakes import Machine, idle
-
-Scenario = Callable[[Machine], Coroutine[object, object, None]]
-
-PROGRAM = container(command=["server"])
-HTTP = {"name": "http", "containerPort": 8080}
-
-
-def program(name: str = "p", **fields: object) -> Object:
-    given: Object = {"containers": [PROGRAM], **fields}
-    return pod(name, **given)  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def opened(path: Path, *objects: Json) -> AsyncIterator[Machine]:
-    machine = Machine(path, lab(), *objects)
-    try:
-        yield machine
-    finally:
-        await machine.close()
-
-
-def play(path: Path, scenario: Scenario, *objects: Json) -> None:
-    async def whole() -> None:
-        async with opened(path, *objects) as machine:
-            await scenario(machine)
-
-    asyncio.run(whole())
-
-
-def state_of(stored: Json, container_name: str = "main") -> tuple[str, Json]:
-    (only,) = (c for c in items(status(stored), "containerStatuses") if c["name"] == container_name)
-    ((kind, detail),) = mapping(only, "state").items()
-    assert isinstance(detail, dict)
-    return kind, detail
-
-
-def restart_count(stored: Json) -> int:
-    return number(items(status(stored), "containerStatuses")[0], "restartCount")
+from tests.workloads.scenario import PROGRAM, play, program, restart_count, state_of
 
 
 def test_a_pod_comes_up(tmp_path: Path) -> None:
@@ -95,23 +54,6 @@ def test_programs_wait_for_the_data_plane(tmp_path: Path) -> None:
         assert len(m.processes.started) == 1
 
     play(tmp_path, scenario, program())
-
-
-def test_an_answerer_is_ready_when_it_says_so(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        answerer = m.process("p")
-        assert Path(answerer.argv[0]).name == "answerer"
-        assert answerer.argv[1:] == ["tcp:8080", "udp:53"]
-        assert answerer.env["NETSIM_READY_FD"] == "3"
-        assert not is_true(m.pod("p"), "Ready")
-        assert "unready status: [main]" in text(condition(m.pod("p"), "Ready"), "message")
-        os.write(answerer.ready_fd, b"\n")
-        await idle()
-        assert is_true(m.pod("p"), "Ready")
-
-    ports = [HTTP, {"containerPort": 53, "protocol": "UDP"}]
-    play(tmp_path, scenario, pod("p", containers=[container("main", *ports)]))
 
 
 def test_an_answerer_that_ends_without_a_word_is_restarted(tmp_path: Path) -> None:
@@ -314,94 +256,6 @@ def test_the_containers_of_a_pod_are_independent(tmp_path: Path) -> None:
     play(tmp_path, scenario, pod("p", containers=both))
 
 
-def probed(**probe: object) -> Object:
-    fields = {"httpGet": {"path": "/ok", "port": "http"}, "periodSeconds": 5, **probe}
-    return program(containers=[container("main", HTTP, command=["server"], readinessProbe=fields)])
-
-
-def test_an_http_probe_decides_about_readiness(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        address = text(status(m.pod("p")), "podIP")
-        await m.advance(2.9)
-        assert m.network.asked == [], "not before the initial delay"
-        await m.advance(0.2)
-        assert m.network.asked == [("http", address, 8080, "node1")]
-        assert not is_true(m.pod("p"), "Ready")
-        m.network.up.add((address, 8080))
-        await m.advance(5)
-        assert not is_true(m.pod("p"), "Ready"), "two successes are asked for"
-        await m.advance(5)
-        assert is_true(m.pod("p"), "Ready")
-        m.network.up.clear()
-        await m.advance(5)
-        assert is_true(m.pod("p"), "Ready")
-        await m.advance(5)
-        assert not is_true(m.pod("p"), "Ready"), "two failures"
-
-    given = probed(initialDelaySeconds=3, successThreshold=2, failureThreshold=2)
-    play(tmp_path, scenario, given)
-
-
-def test_a_probe_ends_with_the_process(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        m.delete("p")
-        await m.run()
-        asked = len(m.network.asked)
-        await m.advance(60)
-        assert len(m.network.asked) == asked
-
-    play(tmp_path, scenario, probed())
-
-
-def test_an_exec_probe_runs_in_the_pod(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        m.processes.results["check"] = 1
-        await m.run()
-        assert not is_true(m.pod("p"), "Ready")
-        m.processes.results["check"] = 0
-        await m.advance(5)
-        assert is_true(m.pod("p"), "Ready")
-        assert not [k for k in m.processes.table if k.startswith("probe/")]
-        m.processes.missing.add("check")
-        await m.advance(15)
-        assert not is_true(m.pod("p"), "Ready")
-
-    check = {"httpGet": None, "exec": {"command": ["check"]}}
-    given = {k: v for k, v in check.items() if v}
-    fields = {"periodSeconds": 5, **given}
-    both = [container("main", command=["server"], readinessProbe=fields)]
-    play(tmp_path, scenario, pod("p", containers=both))
-
-
-def test_an_exec_probe_that_hangs_is_killed(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        m.processes.deaf.add("hang")
-        await m.run()
-        (key,) = (k for k in m.processes.table if k.startswith("probe/"))
-        await m.advance(2.1)
-        assert key not in m.processes.table
-        assert not is_true(m.pod("p"), "Ready")
-
-    probe = {"exec": {"command": ["hang"]}, "timeoutSeconds": 2}
-    both = [container("main", command=["server"], readinessProbe=probe)]
-    play(tmp_path, scenario, pod("p", containers=both))
-
-
-def test_a_probed_answerer_is_probed_once_it_listens(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        assert m.network.asked == []
-        m.network.up.add((text(status(m.pod("p")), "podIP"), 8080))
-        os.write(m.process("p").ready_fd, b"\n")
-        await m.run()
-        assert is_true(m.pod("p"), "Ready")
-
-    probe = {"tcpSocket": {"port": 8080}}
-    play(tmp_path, scenario, pod("p", containers=[container("main", HTTP, readinessProbe=probe)]))
-
-
 def test_environment_and_output(tmp_path: Path) -> None:
     async def scenario(m: Machine) -> None:
         await m.run()
@@ -425,90 +279,6 @@ def test_environment_and_output(tmp_path: Path) -> None:
     args = ["--name=$(NAME)", "$(UNKNOWN)", "$$(NAME)"]
     one = container(command=["server"], args=args, env=env, workingDir="/srv")
     play(tmp_path, scenario, program(hostname="box", labels={"app": "web"}, containers=[one]))
-
-
-def test_a_new_control_process_goes_on_with_what_runs(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        before, revision = m.process("p"), m.store.revision
-        await m.die()
-        await m.run()
-        assert m.process("p") is before
-        assert before.signals == []
-        assert m.sandboxes.log == ["create pod/default/p"]
-        assert m.store.revision == revision, "and finds nothing to say"
-        m.processes.exit(before.key, 1)
-        await m.run()
-        assert restart_count(m.pod("p")) == 1
-
-    play(tmp_path, scenario, program())
-
-
-def test_what_ended_while_nobody_looked_is_noticed(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        await m.die()
-        m.processes.exit(m.process("p").key, 4)
-        await m.run()
-        assert m.starts("p") == 2
-        assert restart_count(m.pod("p")) == 1
-
-    play(tmp_path, scenario, program())
-
-
-def test_back_off_survives_control(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        for _ in range(2):
-            m.processes.exit(m.process("p").key, 4)
-            await m.run()
-        assert m.starts("p") == 2
-        await m.die()
-        await m.run()
-        assert m.starts("p") == 2
-        assert restart_count(m.pod("p")) == 1
-        await m.advance(10)
-        assert m.starts("p") == 3
-
-    play(tmp_path, scenario, program())
-
-
-def test_what_was_deleted_while_nobody_looked_is_ended(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        orphan = m.process("p")
-        await m.die()
-        m.delete("p", grace_s=0)
-        await m.run()
-        assert orphan.signals == [SIGKILL]
-        assert m.sandboxes.there == {}
-        assert m.processes.table == {}
-
-    play(tmp_path, scenario, program())
-
-
-def test_a_deletion_is_finished_by_the_next_control_process(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        m.processes.deaf.add("server")
-        await m.run()
-        m.delete("p")
-        await m.run()
-        await m.die()
-        await m.run()
-        await m.advance(31)
-        assert not m.has_pod("p")
-        assert m.sandboxes.there == {}
-
-    play(tmp_path, scenario, program())
-
-
-def test_a_half_made_sandbox_is_made_anew(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        m.sandboxes.there["pod/default/p"] = m.sandboxes.there.get("x")  # type: ignore[assignment]
-        await m.run()
-        assert m.sandboxes.log == ["drop pod/default/p", "create pod/default/p"]
-
-    play(tmp_path, scenario, program())
 
 
 def test_a_pod_on_its_nodes_network_has_no_sandbox_of_its_own(tmp_path: Path) -> None:
@@ -542,29 +312,6 @@ def test_many_pods_come_up_in_batches_and_go(tmp_path: Path) -> None:
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [PROGRAM]}}
     play(tmp_path, scenario, replica_set("web", 300, labels, template=template))
-
-
-def test_a_watch_that_breaks_is_begun_anew(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        broken = m.processes.watch
-        tries: list[int] = []
-
-        def refuse() -> object:
-            tries.append(1)
-            if len(tries) < 3:
-                raise ConnectionResetError("init closed the watch")
-            return broken()
-
-        m.processes.watch = refuse  # type: ignore[method-assign, assignment]
-        await m.die()
-        m.processes.exit(m.process("p").key, 1)
-        await m.run()
-        await m.advance(1)
-        assert len(tries) == 3
-        assert m.starts("p") == 2
-
-    play(tmp_path, scenario, program())
 
 
 def test_uids_tell_pods_of_one_name_apart(tmp_path: Path) -> None:
@@ -619,19 +366,5 @@ def test_statuses_that_cannot_be_stored_now_are_stored_later(tmp_path: Path) -> 
         assert restart_count(m.pod("p")) == 0
         await m.advance(2)
         assert restart_count(m.pod("p")) == 1
-
-    play(tmp_path, scenario, program())
-
-
-def test_a_process_that_init_has_forgotten_counts_as_ended(tmp_path: Path) -> None:
-    async def scenario(m: Machine) -> None:
-        await m.run()
-        await m.die()
-        m.processes.exit(m.process("p").key, 1)
-        m.processes.table.clear()
-        await m.run()
-        assert m.starts("p") == 2
-        (only,) = items(status(m.pod("p")), "containerStatuses")
-        assert mapping(mapping(only, "lastState"), "terminated")["exitCode"] == 137
 
     play(tmp_path, scenario, program())
