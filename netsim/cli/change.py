@@ -8,9 +8,18 @@ import click
 
 from netsim.api import meta
 from netsim.cli import output
-from netsim.cli.common import chosen_lab, client_of, lab_option, namespace_option, parse_targets
+from netsim.cli.common import (
+    chosen_lab,
+    client_of,
+    lab_option,
+    namespace_option,
+    parse_targets,
+    quiet_option,
+    timeout_option,
+)
 from netsim.cli.completion import kinds
 from netsim.cli.lifecycle import print_steps
+from netsim.cli.progress import progress
 from netsim.errors import NotFoundError, UsageError, WaitTimeoutError
 from netsim.server.client import ApiClient
 
@@ -25,18 +34,28 @@ POLL_S = 0.05
 @click.option("-f", "--filename", "files", multiple=True, required=True, help="File, folder or -.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--wait", is_flag=True, help="Until the lab is ready again.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait.")
+@timeout_option
+@quiet_option
 @lab_option
 def apply_command(
-    files: tuple[str, ...], dry_run: bool, wait: bool, timeout: float, lab: str | None
+    files: tuple[str, ...],
+    dry_run: bool,
+    wait: bool,
+    timeout: float,
+    quiet: bool,
+    lab: str | None,
 ) -> None:
     """Create objects from files, or change those that differ."""
     from netsim.lab.lab import Lab
 
     running = Lab(name=chosen_lab(lab))
-    print_steps(running.apply(list(files), dry_run=dry_run), dry_run=dry_run)
+    steps = running.apply(list(files), dry_run=dry_run)
+    output.print_warnings(running.warnings)
+    print_steps(steps, dry_run=dry_run)
     if wait and not dry_run:
-        running.wait(timeout_s=timeout)
+        with progress(quiet=quiet) as report:
+            running.wait(timeout_s=timeout, report=report.step)
+            report.done(f"lab {running.name} is ready")
 
 
 @click.command(
@@ -52,7 +71,7 @@ def apply_command(
 @click.option("--grace-period", type=click.IntRange(min=0), help="Seconds; 0 kills at once.")
 @click.option("--ignore-not-found", is_flag=True, help="What is gone already is no error.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is gone.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait.")
+@timeout_option
 @lab_option
 def delete_command(
     what: tuple[str, ...],
@@ -73,7 +92,8 @@ def delete_command(
 
         if what:
             raise UsageError("give objects or files, not both")
-        keys = [meta.key_of(obj) for obj in topology.read_objects(list(files))]
+        part = topology.read_part(list(files), chosen_lab(lab))
+        keys = [meta.key_of(obj) for obj in part.objects]
         chosen = [(meta.KIND_BY_NAME[k.kind], k.name, k.namespace) for k in keys]
     else:
         chosen = _chosen(api, what, namespace, selector, everything)

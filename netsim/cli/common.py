@@ -24,6 +24,15 @@ lab_option = click.option(
 namespace_option = click.option(
     "-n", "--namespace", default="default", show_default=True, help="Namespace."
 )
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait.",
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 
 def need_root() -> None:

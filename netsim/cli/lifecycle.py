@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from netsim.api.fields import Json, mapping, number, text, texts
 from netsim.cli import output
-from netsim.cli.common import need_root
+from netsim.cli.common import need_root, quiet_option, timeout_option
 from netsim.cli.completion import labs
 from netsim.cli.progress import progress
-from netsim.errors import NotFoundError, PreconditionError, UsageError
+from netsim.errors import NetsimError, NotFoundError, PreconditionError, UsageError
 from netsim.lab import launch
 
+if TYPE_CHECKING:
+    from netsim.lab.lab import Lab
+
+PS_TIMEOUT_S = 5.0
 VERB_COLORS = {"created": "green", "configured": "yellow", "deleted": "red"}
 
 
@@ -64,38 +70,52 @@ def check_machine() -> None:
 @click.argument("files", nargs=-1, metavar="[FILE|DIR|-]...")
 @click.option("--name", help="Name of the lab. [default: the Lab's, or `default`]")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all is ready.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait.")
+@timeout_option
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def up_command(
     files: tuple[str, ...], name: str | None, wait: bool, timeout: float, dry_run: bool, quiet: bool
 ) -> None:
     """Bring up a lab from FILES, or apply what differs to the running one of that name."""
-    from netsim.lab import topology
     from netsim.lab.lab import Lab
 
     if not files:
         raise UsageError("name a topology file", hint="netsim up examples/quickstart.yaml")
-    read = topology.read(list(files), name=name)
-    for problem in read.warnings:
-        output.print_warning(problem.removeprefix("warning: "))
-    lab = Lab(read)
+    lab = Lab(list(files), name=name)
     if dry_run:
-        if lab.running:
-            print_steps(lab.preview(), dry_run=True)
-        else:
-            print_steps(topology.as_created(read.objects), dry_run=True)
+        steps = lab.preview()
+        output.print_warnings(lab.warnings)
+        print_steps(steps, dry_run=True)
         return
+    output.print_warnings(lab.warnings)
+    said = lab.warnings
     need_root()
     running = lab.running
     if not running:
         check_machine()
-    with progress(quiet=quiet) as report:
-        report.step(f"lab {lab.name}: {len(read.objects)} objects")
-        steps = lab.up(wait=wait, timeout_s=timeout, report=report.step)
+    with progress(quiet=quiet) as report, _interruptible(lab):
+        report.step(f"lab {lab.name}")
+        steps = lab.up(wait=False, timeout_s=timeout, report=report.step)
+        if running:
+            output.print_warnings(text for text in lab.warnings if text not in said)
+            print_steps(steps)
+        if wait:
+            lab.wait(timeout_s=timeout, report=report.step)
         report.done(f"lab {lab.name} {'is ready: ' + summary(lab.status()) if wait else 'starts'}")
-    if running:
-        print_steps(steps)
+
+
+@contextmanager
+def _interruptible(lab: Lab) -> Iterator[None]:
+    """Say what Ctrl-C has left behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if lab.running:
+            output.note(
+                f"interrupted; lab {lab.name} is left as it is: "
+                f"netsim status {lab.name}, netsim down {lab.name}"
+            )
+        raise
 
 
 @click.command(
@@ -131,22 +151,17 @@ def down_command(name: str | None, everything: bool) -> None:
 def ps_command(how: str | None) -> None:
     """List the labs that run on this machine."""
     from netsim.server.ages import duration
-    from netsim.server.client import ApiClient
 
     need_root()
     launch.sweep()
     found: list[dict[str, object]] = []
     for lab in launch.list_labs():
-        status: Json = {}
-        try:
-            path = str(launch.state_dir(lab.name) / "api.sock")
-            status = ApiClient(path, lab.name).call("GET", "/netsim/status")
-        except NotFoundError:
-            pass
+        state, status = _state(lab.name)
         counts = status.get("counts")
         found.append(
             {
                 "name": lab.name,
+                "state": state,
                 "ready": status.get("ready", False),
                 "counts": counts if isinstance(counts, dict) else {},
                 "initPid": lab.init_pid,
@@ -164,8 +179,22 @@ def ps_command(how: str | None) -> None:
         for row in found:
             counts = row["counts"]
             assert isinstance(counts, dict)
-            state = "ready" if row["ready"] else "not ready"
             age = duration(int(str(row["ageSeconds"])))
             numbers = [counts.get(kind, "?") for kind in ("Node", "Pod", "Service")]
-            rows.append([row["name"], state, *numbers, row["initPid"], age])
+            rows.append([row["name"], row["state"], *numbers, row["initPid"], age])
         output.print_table(["NAME", "STATE", "NODES", "PODS", "SERVICES", "INIT PID", "AGE"], rows)
+
+
+def _state(name: str) -> tuple[str, Json]:
+    """A lab's state in a word or two, and its status where it answers."""
+    from netsim.server.client import ApiClient
+
+    path = str(launch.state_dir(name) / "api.sock")
+    try:
+        with ApiClient(path, name, PS_TIMEOUT_S) as api:
+            status = api.call("GET", "/netsim/status")
+    except NotFoundError:
+        return "starting", {}
+    except NetsimError:
+        return "no answer", {}
+    return ("ready" if status.get("ready") is True else "not ready"), status

@@ -16,8 +16,9 @@ import click
 from netsim import __version__
 from netsim.api import meta
 from netsim.cli import output
-from netsim.errors import NetsimError
+from netsim.errors import NetsimError, UsageError
 
+INTERRUPTED = 130
 # command -> (module, help line); modules are imported when their command is used
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("lifecycle", "Bring a lab up, or change a running one."),
@@ -88,42 +89,50 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, "--version", message="netsim %(version)s")
 def cli(debug: bool, color: str) -> None:
-    """Run the network of a Kubernetes cluster on this machine, in network namespaces."""
+    """Run the network of a Kubernetes cluster on this machine, in network namespaces.
+
+    Exit codes: 0 ok, 1 failure, 2 usage or a bad file, 3 not found, 4 this machine or user lacks
+    something, 5 a wait timed out, 130 interrupted; exec returns the program's own. Every option
+    can be set by the environment: NETSIM_UP_TIMEOUT=30 is `up --timeout 30`.
+    """
     output.set_color(color)
+    output.set_debugging(debug)
 
 
 def main() -> None:
     """Entry point of `netsim`."""
-    debug = "--debug" in sys.argv[1:] or bool(os.environ.get("NETSIM_DEBUG"))
     try:
         code = cli.main(standalone_mode=False, prog_name="netsim", auto_envvar_prefix="NETSIM")
-    except click.Abort:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except NetsimError as error:
-        if debug:
-            traceback.print_exc()
-        output.print_error(error)
-        sys.exit(error.exit_code)
     except Exception as error:
-        if debug:
+        if output.debugging():
             traceback.print_exc()
-        wrapped = NetsimError(
-            f"internal error: {type(error).__name__}: {error}",
-            hint="run the command again with `netsim --debug ...` and report what it prints",
-        )
-        output.print_error(wrapped)
-        sys.exit(1)
+        shown = as_shown(error)
+        output.print_error(shown)
+        sys.exit(shown.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def as_shown(error: Exception) -> NetsimError:
+    """Any exception as what, why and what to do."""
+    if isinstance(error, NetsimError):
+        return error
+    if isinstance(error, click.ClickException):
+        used = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        return UsageError(error.format_message(), hint=f"{used} --help" if used else "")
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name]
+        return NetsimError(": ".join([*names, error.strerror]))
+    return NetsimError(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="run the command again as `netsim --debug ...` and report what it prints",
+    )
 
 
 if __name__ == "__main__":

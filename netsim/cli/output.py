@@ -14,6 +14,18 @@ from netsim.errors import NetsimError
 FORMATS = ("wide", "json", "yaml", "name")
 
 _color: bool | None = None
+_debugging = False
+
+
+def set_debugging(wanted: bool) -> None:
+    """Decide whether errors come with tracebacks."""
+    global _debugging
+    _debugging = wanted
+
+
+def debugging() -> bool:
+    """Whether errors come with tracebacks."""
+    return _debugging
 
 
 def set_color(choice: str) -> None:
@@ -50,6 +62,12 @@ def print_error(error: NetsimError) -> None:
 def print_warning(text: str) -> None:
     """A warning on stderr."""
     print(f"{style('warning:', 'yellow', err=True)} {text}", file=sys.stderr)
+
+
+def print_warnings(texts: Iterable[str]) -> None:
+    """Warnings, a line each."""
+    for text in texts:
+        print_warning(text)
 
 
 def print_table(

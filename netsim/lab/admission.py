@@ -12,20 +12,9 @@ from netsim.api.problems import Problem, errors
 from netsim.api.validation import validate_object
 from netsim.controllers.base import lab_of
 from netsim.controllers.clusterip import ClusterIPs
+from netsim.lab.apply_checks import lab_changes
 from netsim.store.base import View
 from netsim.store.errors import ApiError, Cause, invalid
-
-# A running lab was built with these: they are in its namespaces and sockets.
-FIXED = {
-    "podCIDR": "pod_cidr",
-    "serviceCIDR": "service_cidr",
-    "nodeCIDR": "node_cidr",
-    "backend": "backend",
-    "wire": "wire",
-    "mtu": "mtu",
-    "workers": "workers",
-    "seed": "seed",
-}
 
 
 class Admission:
@@ -67,14 +56,4 @@ def _lab_problems(view: View, new: Json, old: Json | None) -> list[Problem]:
         if view.list("Lab"):
             return [Problem("error", "a lab has one Lab object", ("metadata", "name"))]
         return []
-    before, after = Lab.parse(old), Lab.parse(new)
-    return [
-        Problem(
-            "error",
-            "Forbidden: may not change while the lab runs: take it down and up again",
-            ("spec", field),
-            reason="FieldValueForbidden",
-        )
-        for field, attribute in FIXED.items()
-        if getattr(before, attribute) != getattr(after, attribute)
-    ]
+    return lab_changes(old, new)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from netsim.api import meta
+from netsim.api.defaults import with_defaults
 from netsim.api.fields import Json, mapping
 
 LAST_APPLIED = "netsim.dev/last-applied"
@@ -42,6 +43,17 @@ class Step(NamedTuple):
     object: Json | None
 
 
+def step_json(step: Step) -> dict[str, object]:
+    """A step as the API and `Lab.apply` tell it."""
+    return {
+        "verb": step.verb,
+        "kind": step.key.kind,
+        "namespace": step.key.namespace,
+        "name": step.key.name,
+        "fields": list(step.fields),
+    }
+
+
 def merge(last: Json, new: Json, live: Json) -> dict[str, object]:
     """`live` with the changes that lead from `last` to `new`; lists are atomic."""
     out = {k: v for k, v in live.items() if k in new or k not in last}
@@ -55,7 +67,10 @@ def merge(last: Json, new: Json, live: Json) -> dict[str, object]:
 
 
 def changed_fields(before: object, after: object, path: str = "") -> list[str]:
-    """Paths at which two JSON values differ, in the order of `after`, bookkeeping left out."""
+    """Paths at which two JSON values differ, in the order of `after`, bookkeeping left out.
+
+    Lists of one length are compared item by item.
+    """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         keys = [*after, *(k for k in before if k not in after)]
         return [
@@ -66,12 +81,24 @@ def changed_fields(before: object, after: object, path: str = "") -> list[str]:
                 before.get(key), after.get(key), f"{path}.{key}" if path else str(key)
             )
         ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [
+            field
+            for number, (old, new) in enumerate(zip(before, after, strict=True))
+            for field in changed_fields(old, new, f"{path}[{number}]")
+        ]
     return [] if before == after else [path]
 
 
 def wanted(obj: Json, *, status: bool) -> dict[str, object]:
-    """What a user asks for: without the server's metadata, and with `status` only on request."""
-    out = {k: v for k, v in obj.items() if k != "status" or status}
+    """What a user asks for: without the server's metadata.
+
+    Of `status`, the addresses only, and those on request: an external Node says there where it is.
+    """
+    out = {k: v for k, v in obj.items() if k != "status"}
+    addresses = mapping(obj, "status").get("addresses")
+    if status and addresses:
+        out["status"] = {"addresses": addresses}
     metadata = mapping(obj, "metadata")
     kept = {k: v for k, v in metadata.items() if k not in SERVER_METADATA}
     annotations = {k: v for k, v in mapping(metadata, "annotations").items() if k != LAST_APPLIED}
@@ -100,12 +127,15 @@ def last_applied(obj: Json) -> dict[str, object] | None:
 
 
 def step(obj: Json, live: Json | None) -> Step:
-    """What applying `obj` does when `live` is stored."""
+    """What applying `obj` does when `live` is stored.
+
+    Compared with the defaults that the server fills in, in list items too: they are no changes.
+    """
     key = meta.key_of(obj)
     asked = wanted(obj, status=key.kind == "Node")
     if live is None:
         return Step("created", key, (), with_last_applied(asked, asked))
-    merged = merge(last_applied(live) or {}, asked, live)
+    merged = with_defaults(merge(last_applied(live) or {}, asked, live))
     fields = tuple(changed_fields(live, merged))
     if not fields:
         return Step("unchanged", key, (), None)

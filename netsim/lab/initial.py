@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from netsim.api.fields import Json, items
+from netsim.api.fields import Json, items, mapping, text
 from netsim.api.meta import KINDS
+from netsim.lab.admission import Admission
 from netsim.lab.apply import Step, plan
-from netsim.server.api import Admit
 from netsim.store.base import Create, Delete, Store, Update, Write
 from netsim.store.garbage import cascade, once
+from netsim.store.memory import ObjectStore
+
+if TYPE_CHECKING:
+    from netsim.server.api import Admit
 
 ORDER = {kind.name: number for number, kind in enumerate(KINDS)}
 
@@ -27,15 +32,28 @@ def ingest(store: Store, file: Path, admit: Admit) -> None:
     write_steps(store, plan((), in_order(objects), prune=False), admit)
 
 
+def check_accepted(objects: Iterable[Json]) -> None:
+    """Find out, without a lab, whether `ingest` would take the objects. ApiError when not."""
+    write_steps(ObjectStore(), plan((), in_order(objects), prune=False), Admission())
+
+
 def in_order(objects: Iterable[Json]) -> list[Json]:
-    """Objects in the order in which they may refer to one another: the Lab first."""
-    return sorted(objects, key=lambda obj: ORDER.get(str(obj.get("kind")), len(ORDER)))
+    """Objects in the order in which they may refer to one another: the Lab first.
+
+    Services with an address of their own come before those that are given one.
+    """
+    return sorted(objects, key=_rank)
+
+
+def _rank(obj: Json) -> tuple[int, bool]:
+    address = text(mapping(obj, "spec"), "clusterIP")
+    return ORDER.get(str(obj.get("kind")), len(ORDER)), not address
 
 
 def write_steps(
     store: Store, steps: Sequence[Step], admit: Admit, *, dry_run: bool = False
 ) -> None:
-    """Do all steps in one transaction, or (`dry_run`) only find out whether they would be done.
+    """Do all steps in one transaction, or (`dry_run`) only find out whether it would be done.
 
     ApiError of the first that is refused: then nothing is changed.
     """
@@ -51,8 +69,8 @@ def write_steps(
             writes.append(_write(store, step, admit))
         elif step.verb == "deleted":
             writes += cascade(view, Delete(step.key))
-    if writes and not dry_run:
-        store.transaction(once(writes))
+    if writes:
+        (store.rehearse if dry_run else store.transaction)(once(writes))
 
 
 def _write(store: Store, step: Step, admit: Admit) -> Write:

@@ -7,6 +7,7 @@ with netsim.Lab("topology.yaml") as lab:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -18,19 +19,23 @@ from typing import Self
 from netsim.api import meta
 from netsim.api.fields import Json, items, mapping, text
 from netsim.errors import NotFoundError, UsageError, WaitTimeoutError
-from netsim.lab import launch, topology
+from netsim.lab import initial, launch, topology
+from netsim.lab.apply_checks import from_json
 from netsim.lab.captures import Capture
 from netsim.lab.targets import entry_argv
-from netsim.lab.topology import Source
+from netsim.lab.topology import Source, Topology
 from netsim.server.client import ApiClient
+from netsim.store.errors import ApiError
 
 READY_TIMEOUT_S = 60.0
+LISTED_MAX = 20
 
 
 class Lab:
     """A lab by name, running or not. `source` (files or objects) is what `up` brings up.
 
-    As a context manager: up on entry, down on exit.
+    As a context manager: up on entry, down on exit. `warnings` are those about the source and
+    about what was applied last. UsageError: the source has errors; nothing is done.
     """
 
     def __init__(self, source: Source | None = None, *, name: str | None = None) -> None:
@@ -38,6 +43,7 @@ class Lab:
         if self._topology is None and name is None:
             raise UsageError("a Lab needs a source or a name")
         self.name = name or (self._topology.name if self._topology else "")
+        self.warnings: tuple[str, ...] = self._topology.warnings if self._topology else ()
 
     def __enter__(self) -> Self:
         """Bring the lab up and wait until it is ready; a lab that does not get ready goes down."""
@@ -80,18 +86,26 @@ class Lab:
 
         WaitTimeoutError says what is not ready after `timeout_s` seconds.
         """
-        if self._topology is None:
-            raise UsageError(f"lab {self.name} was opened by name; there is nothing to bring up")
+        wanted = self._wanted()
+        changes: list[Json] = []
         if self.running:
-            changes = self._send(self._topology.objects, prune=True, dry_run=False)
+            self._answering(timeout_s)
+            changes = self._send(wanted, prune=True, dry_run=False)
         else:
+            self.check()
             report("starting the lab's processes")
             launch.sweep()
-            launch.start_lab(self.name, self._topology.objects)
-            changes = []
+            launch.start_lab(self.name, wanted.objects)
         if wait:
             self.wait(timeout_s=timeout_s, report=report)
         return changes
+
+    def check(self) -> None:
+        """Find out whether a new lab would take the topology. UsageError says what it refuses."""
+        try:
+            initial.check_accepted(self._wanted().objects)
+        except ApiError as error:
+            raise UsageError(f"{error.message}; nothing was done") from error
 
     def down(self) -> bool:
         """Stop the lab and remove all it owns; whether there was anything. Idempotent."""
@@ -112,25 +126,30 @@ class Lab:
     ) -> None:
         """Wait until the lab is ready. WaitTimeoutError names what is not."""
         end = time.monotonic() + timeout_s
-        reasons = ["the lab's control process does not answer"]
-        while time.monotonic() < end:
-            launch.check_alive(self.name)
-            try:
-                with self.api as api:
-                    status = api.call("GET", "/netsim/wait?timeoutSeconds=1")
-            except NotFoundError:
-                time.sleep(0.02)
-                continue
+        reasons: list[str] = []
+        while (left := end - time.monotonic()) > 0:
+            self._answering(left)
+            with self.api as api:
+                status = api.call("GET", f"/netsim/wait?timeoutSeconds={min(left, 1):.3f}")
             if status.get("ready") is True:
                 return
             problems = items(status, "notReady")
             reasons = [f"{text(p, 'object')}: {text(p, 'reason')}" for p in problems]
             report(f"waiting for {len(reasons)}: {reasons[0]}" if reasons else "waiting")
-        raise WaitTimeoutError(
-            f"lab {self.name} was not ready after {timeout_s:g} s",
-            "\n".join(reasons[:20]),
-            f"the lab is left running: netsim status {self.name}; netsim logs POD",
-        )
+        raise _late(self.name, timeout_s, reasons)
+
+    def _answering(self, timeout_s: float) -> None:
+        """Wait until control listens. NetsimError: the lab has ended; WaitTimeoutError."""
+        end = time.monotonic() + timeout_s
+        while True:
+            launch.check_alive(self.name)
+            with contextlib.suppress(NotFoundError), self.api as api:
+                api.call("GET", "/version")
+                return
+            if time.monotonic() > end:
+                log = launch.state_dir(self.name) / "logs" / "control.log"
+                raise _late(self.name, timeout_s, [f"control: does not answer; see {log}"])
+            time.sleep(0.02)
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Json:
         """One object. NotFoundError."""
@@ -143,19 +162,32 @@ class Lab:
             return list(api.list(meta.resolve_kind(kind), namespace, labels=selector))
 
     def apply(self, source: Source, *, dry_run: bool = False) -> list[Json]:
-        """Create or change objects; each change: `{verb, kind, namespace, name, fields}`."""
-        return self._send(topology.read_objects(source), prune=False, dry_run=dry_run)
+        """Create or change objects; each change: `{verb, kind, namespace, name, fields}`.
+
+        UsageError, with places in files, when there is an error: nothing is changed then.
+        """
+        return self._send(topology.read_part(source, self.name), prune=False, dry_run=dry_run)
 
     def preview(self) -> list[Json]:
-        """What `up` would change on the running lab."""
-        if self._topology is None:
-            raise UsageError(f"lab {self.name} was opened by name; there is nothing to compare")
-        return self._send(self._topology.objects, prune=True, dry_run=True)
+        """What `up` would do, as `apply` tells it. UsageError when it would be refused."""
+        if self.running:
+            return self._send(self._wanted(), prune=True, dry_run=True)
+        self.check()
+        return topology.as_created(self._wanted().objects)
 
-    def _send(self, objects: Sequence[Json], *, prune: bool, dry_run: bool) -> list[Json]:
-        body = {"objects": list(objects), "prune": prune, "dryRun": dry_run}
+    def _wanted(self) -> Topology:
+        if self._topology is None:
+            raise UsageError(f"lab {self.name} was opened by name; it has no topology to bring up")
+        return self._topology
+
+    def _send(self, wanted: Topology, *, prune: bool, dry_run: bool) -> list[Json]:
+        body = {"objects": list(wanted.objects), "prune": prune, "dryRun": dry_run}
         with self.api as api:
             answer = api.call("POST", "/netsim/apply", body)
+        problems = [from_json(problem) for problem in items(answer, "problems")]
+        placed = topology.with_places(wanted, problems)
+        topology.refuse_errors(placed)
+        self.warnings = tuple(dict.fromkeys([*wanted.warnings, *topology.warnings_of(placed)]))
         return list(items(answer, "steps"))
 
     def delete(
@@ -225,3 +257,12 @@ class Lab:
         Use it in a `with` statement: the file is complete when the block has ended.
         """
         return Capture(self.api, target, Path(file), snaplen)
+
+
+def _late(name: str, timeout_s: float, reasons: Sequence[str]) -> WaitTimeoutError:
+    more = [f"... and {len(reasons) - LISTED_MAX} more"] if len(reasons) > LISTED_MAX else []
+    return WaitTimeoutError(
+        f"lab {name} was not ready after {timeout_s:g} s",
+        "\n".join([*reasons[:LISTED_MAX], *more]),
+        f"the lab is left running: netsim status {name}; netsim logs POD",
+    )

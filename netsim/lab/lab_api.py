@@ -2,7 +2,8 @@
 
 GET  /netsim/status                       LabStatus
 GET  /netsim/wait?timeoutSeconds=N        LabStatus, as soon as the lab is ready or after N s
-POST /netsim/apply                        {objects, prune, dryRun} -> {steps}
+POST /netsim/apply                        {objects, prune, dryRun} -> {steps, problems}; with an
+                                          error among the problems nothing was done
 GET  /netsim/services                     rows that the data plane runs
 GET  /netsim/flows?node=NAME              tracked connections of a node
 GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
@@ -21,8 +22,10 @@ from aiohttp import web
 from netsim.api.addresses import format_address
 from netsim.api.fields import flag, items
 from netsim.api.meta import KINDS
+from netsim.api.problems import errors
 from netsim.dataplane.client import DataplaneClient, RefusedError
-from netsim.lab.apply import plan
+from netsim.lab.apply import plan, step_json
+from netsim.lab.apply_checks import find_problems, to_json
 from netsim.lab.initial import in_order, write_steps
 from netsim.lab.status import lab_status
 from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
@@ -88,26 +91,18 @@ class LabApi:
     async def apply(self, request: web.Request) -> web.Response:
         """POST /netsim/apply."""
         body = decode_object(await request.read(), request.headers.get("Content-Type", ""))
-        objects = in_order(items(body, "objects"))
-        stored = self._control.store.view()
-        everything = [obj for kind in KINDS for obj in stored.list(kind.name)]
-        steps = plan(everything, objects, prune=flag(body, "prune"))
+        objects, prune = in_order(items(body, "objects")), flag(body, "prune")
+        view = self._control.store.view()
+        stored = [obj for kind in KINDS for obj in view.list(kind.name)]
+        steps = plan(stored, objects, prune=prune)
+        problems = find_problems(stored, objects, steps, prune=prune)
+        if errors(problems):
+            steps = []
         write_steps(
             self._control.store, steps, self._control.admission, dry_run=flag(body, "dryRun")
         )
         return web.json_response(
-            {
-                "steps": [
-                    {
-                        "verb": step.verb,
-                        "kind": step.key.kind,
-                        "namespace": step.key.namespace,
-                        "name": step.key.name,
-                        "fields": step.fields,
-                    }
-                    for step in steps
-                ]
-            }
+            {"steps": [step_json(s) for s in steps], "problems": [to_json(p) for p in problems]}
         )
 
     async def services(self, _: web.Request) -> web.Response:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from netsim.api import manifests
-from netsim.api.fields import Json
+from netsim.api.fields import Json, mapping
+from netsim.api.located import Located
 from netsim.api.meta import LAB, LAB_API_VERSION, key_of, name_of
 from netsim.api.problems import Problem, errors
 from netsim.api.validation import validate_all
@@ -22,11 +23,15 @@ DEFAULT_NAME = "default"
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Objects that passed every check, the Lab among them; `warnings` are sentences for people."""
+    """Objects that passed the checks; those of a whole topology have a Lab among them.
+
+    `warnings` are sentences for people, `sources` the objects with their places, by key as text.
+    """
 
     name: str
     objects: tuple[Json, ...]
     warnings: tuple[str, ...]
+    sources: Mapping[str, Located] = field(default_factory=dict, repr=False)
 
 
 def _load(source: Source) -> manifests.Loaded:
@@ -46,15 +51,18 @@ def _all_problems(loaded: manifests.Loaded) -> list[Problem]:
     return [*loaded.problems, *validate_all(loaded.objects)]
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
+def refuse_errors(problems: Sequence[Problem]) -> None:
+    """UsageError, with all problems, when there is an error among them."""
     wrong = errors(problems)
     if wrong:
         count = f"{len(wrong)} problem{'s' if len(wrong) > 1 else ''}"
-        raise UsageError(
-            f"{count} in the topology; nothing was done",
-            "\n".join(str(p) for p in problems),
-            "netsim validate FILE prints the same",
-        )
+        raise UsageError(f"{count} found; nothing was done", "\n".join(str(p) for p in problems))
+
+
+def warnings_of(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """The warnings, as sentences: place, field, what and hint."""
+    said = (str(p).replace("warning: ", "", 1) for p in problems if p.severity == "warning")
+    return tuple(dict.fromkeys(said))
 
 
 def read(source: Source, *, name: str | None = None) -> Topology:
@@ -66,26 +74,43 @@ def read(source: Source, *, name: str | None = None) -> Topology:
         return source
     loaded = _load(source)
     problems = _all_problems(loaded)
-    _refuse(problems)
-    objects = [entry.obj for entry in loaded.objects]
-    lab = next((o for o in objects if key_of(o).kind == LAB.name), None)
-    chosen = name or (name_of(lab) if lab is not None else DEFAULT_NAME)
-    own: Json = {"apiVersion": LAB_API_VERSION, "kind": "Lab", **(lab or {})}
-    own = {**own, "metadata": {**_metadata(own), "name": chosen}}
-    rest = [o for o in objects if o is not lab]
-    return Topology(chosen, (own, *rest), tuple(str(p) for p in problems))
+    refuse_errors(problems)
+    lab = next((entry for entry in loaded.objects if entry.key.kind == LAB.name), None)
+    chosen = name or (name_of(lab.obj) if lab is not None else DEFAULT_NAME)
+    own = _named(lab or Located({"apiVersion": LAB_API_VERSION, "kind": LAB.name}), chosen)
+    rest = [entry for entry in loaded.objects if entry is not lab]
+    return _topology(chosen, [own, *rest], problems)
 
 
-def _metadata(obj: Json) -> Json:
-    value = obj.get("metadata")
-    return value if isinstance(value, dict) else {}
-
-
-def read_objects(source: Source) -> list[Json]:
-    """Objects for `apply`: each is checked, but they need not make a whole topology."""
+def read_part(source: Source, lab: str) -> Topology:
+    """Objects to apply to the running `lab`: each is checked, but they need not be a whole."""
+    if isinstance(source, Topology):
+        return source
     loaded = _load(source)
-    _refuse(loaded.problems)
-    return [entry.obj for entry in loaded.objects]
+    refuse_errors(loaded.problems)
+    objects = [_named(e, lab) if e.key.kind == LAB.name else e for e in loaded.objects]
+    return _topology(lab, objects, loaded.problems)
+
+
+def _topology(name: str, entries: Sequence[Located], problems: Iterable[Problem]) -> Topology:
+    sources = {str(entry.key): entry for entry in entries}
+    return Topology(name, tuple(e.obj for e in entries), warnings_of(problems), sources)
+
+
+def _named(lab: Located, name: str) -> Located:
+    """The Lab object under the name that the lab runs by."""
+    metadata = {**mapping(lab.obj, "metadata"), "name": name}
+    return Located({**lab.obj, "metadata": metadata}, lab.source)
+
+
+def with_places(topology: Topology, problems: Iterable[Problem]) -> list[Problem]:
+    """Problems that a lab found, with file, line and column of the fields that they name."""
+    return [
+        topology.sources[problem.subject].placed(problem)
+        if problem.subject in topology.sources
+        else problem
+        for problem in problems
+    ]
 
 
 def check(source: Source) -> tuple[list[Problem], int]:
