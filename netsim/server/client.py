@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,7 @@ from netsim.errors import ConflictError, NetsimError, NotFoundError, Preconditio
 from netsim.server.paths import collection_path, object_path
 
 TIMEOUT_S = 30.0
+RESTART_S, RESTART_POLL_S = 10.0, 0.02
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -58,13 +60,22 @@ class _UnixConnection(http.client.HTTPConnection):
 class ApiClient:
     """Requests to one lab's API, from one thread; each watch has a connection of its own.
 
-    `lab` is what messages call the lab.
+    `lab` is what messages call the lab. While `restarts` says so, a server that is not there is
+    waited for: it has crashed, and comes back.
     """
 
-    def __init__(self, path: str, lab: str = "", timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: str,
+        lab: str = "",
+        timeout_s: float = TIMEOUT_S,
+        *,
+        restarts: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._path = path
         self._lab = lab
         self._timeout_s = timeout_s
+        self._restarts = restarts
         self._connection: _UnixConnection | None = None
 
     def __enter__(self) -> Self:
@@ -295,7 +306,19 @@ class ApiClient:
             raise RequestFailedError(f"{self._what} went away", str(error)) from error
 
     def _connect(self, timeout_s: float | None) -> _UnixConnection:
-        connection = _UnixConnection(self._path, timeout_s)
+        end = time.monotonic() + RESTART_S
+        while True:
+            connection = _UnixConnection(self._path, timeout_s)
+            try:
+                self._try(connection)
+            except NotFoundError:
+                if time.monotonic() > end or not self._restarts():
+                    raise
+                time.sleep(RESTART_POLL_S)
+            else:
+                return connection
+
+    def _try(self, connection: _UnixConnection) -> None:
         try:
             connection.connect()
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
@@ -310,7 +333,6 @@ class ApiClient:
         except OSError as error:
             connection.close()
             raise RequestFailedError(f"{self._what} does not answer", str(error)) from error
-        return connection
 
     @property
     def _what(self) -> str:

@@ -165,3 +165,14 @@ def test_the_client_is_light_to_import() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_server_that_starts_again_is_waited_for(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+
+    def restarts() -> bool:
+        path.symlink_to(server.path)
+        return True
+
+    with ApiClient(str(path), restarts=restarts) as client:
+        assert client.find(NODE, "n") is None
