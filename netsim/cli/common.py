@@ -63,7 +63,8 @@ def client_of(name: str | None) -> ApiClient:
     lab = chosen_lab(name)
     if launch.find_lab(lab) is None:
         raise NotFoundError(f"lab {lab} is not running", hint="netsim ps lists labs")
-    return ApiClient(str(launch.state_dir(lab) / "api.sock"), lab)
+    path = str(launch.state_dir(lab) / "api.sock")
+    return ApiClient(path, lab, restarts=lambda: launch.find_lab(lab) is not None)
 
 
 def parse_targets(words: tuple[str, ...]) -> list[tuple[meta.Kind, str]]:

@@ -70,10 +70,17 @@ class Lab:
 
     @property
     def api(self) -> ApiClient:
-        """A new client of the lab's API; close it. NotFoundError when the lab does not run."""
+        """A new client of the lab's API; close it. NotFoundError when the lab does not run.
+
+        While the lab runs, a control process that has crashed is waited for.
+        """
         if not self.running:
             raise NotFoundError(f"lab {self.name} is not running", hint="netsim ps lists labs")
-        return ApiClient(str(launch.state_dir(self.name) / "api.sock"), self.name)
+        return ApiClient(self._socket, self.name, restarts=lambda: self.running)
+
+    @property
+    def _socket(self) -> str:
+        return str(launch.state_dir(self.name) / "api.sock")
 
     def up(
         self,
@@ -143,7 +150,7 @@ class Lab:
         end = time.monotonic() + timeout_s
         while True:
             launch.check_alive(self.name)
-            with contextlib.suppress(NotFoundError), self.api as api:
+            with contextlib.suppress(NotFoundError), ApiClient(self._socket) as api:
                 api.call("GET", "/version")
                 return
             if time.monotonic() > end:
