@@ -4,7 +4,8 @@
  * The whole batch passes here before any of it is remembered (stage_translate), so two packets of
  * one new flow both look new; stage_translate makes the second follow the first. A packet that can
  * not begin a connection (an answer, a reset) is let through only if an earlier packet of the batch
- * may be its beginning.
+ * may be its beginning, or if the node's own kernel sent it: a pod that talks to another node's
+ * address is answered through that node's stack, which has tracked the beginning on its eth0.
  */
 #include "follow.h"
 #include "stage.h"
@@ -43,6 +44,8 @@ static void new_flow(const struct stage_ctx *ctx, const struct batch *b, unsigne
 	p->to = p->key;
 	p->reply = false;
 	if (UNLIKELY(!follow_begins(p, &state)) && !begun_in_batch(b, i)) {
+		if (iface_is_own_kernel(p->in) && !(p->flags & PACKET_FRAGMENT_LATER))
+			return; /* forwarded untracked */
 		packet_drop(p, p->flags & PACKET_FRAGMENT_LATER ? DROP_FRAGMENT_ORPHAN
 								: DROP_FLOW_INVALID);
 		return;
@@ -57,6 +60,10 @@ static void related(const struct stage_ctx *ctx, struct packet *p)
 	struct flow *f =
 	    flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
 
+	if (!f && iface_is_own_kernel(p->in)) {
+		p->to = p->key;
+		return;
+	}
 	/* it must go to who sent the quoted packet, or translation could be aimed at others */
 	if (!f || packet_ipv4(p)->dst != addr_to_v4(p->key.dst)) {
 		p->to = p->key;

@@ -17,16 +17,6 @@ enum {
 	OPTION_SSRR = 137,
 };
 
-static bool header_sum_good(const struct ipv4_hdr *ip, size_t ihl)
-{
-	uint32_t w[5];
-
-	if (UNLIKELY(ihl != sizeof(w)))
-		return checksum_fold(checksum_partial(ip, ihl, 0)) == 0xffff;
-	memcpy(w, ip, sizeof(w));
-	return checksum_fold((uint64_t)w[0] + w[1] + w[2] + w[3] + w[4]) == 0xffff;
-}
-
 static bool options_good(const uint8_t *at, size_t len)
 {
 	size_t i = 0;
@@ -45,29 +35,54 @@ static bool options_good(const uint8_t *at, size_t len)
 	return true;
 }
 
+/* A header with options, or one that is none. */
+static enum drop_reason check_odd_header(const struct packet *p, size_t ihl)
+{
+	const struct ipv4_hdr *ip = packet_ipv4(p);
+
+	if (ip->version_ihl >> 4 != 4)
+		return DROP_BAD_VERSION;
+	if (ihl < sizeof(*ip) || from_be16(ip->total_len) < ihl)
+		return DROP_BAD_HEADER;
+	if (from_be16(ip->total_len) > p->len)
+		return DROP_TRUNCATED;
+	if (checksum_fold(checksum_partial(ip, ihl, 0)) != 0xffff)
+		return DROP_BAD_CHECKSUM;
+	return options_good(p->data + sizeof(*ip), ihl - sizeof(*ip)) ? DROP_NONE
+								      : DROP_BAD_OPTIONS;
+}
+
+static enum drop_reason check_plain_header(const struct packet *p)
+{
+	size_t total = from_be16(packet_ipv4(p)->total_len);
+	uint32_t w[5];
+
+	if (total < sizeof(w))
+		return DROP_BAD_HEADER;
+	if (total > p->len)
+		return DROP_TRUNCATED;
+	memcpy(w, p->data, sizeof(w));
+	return checksum_fold((uint64_t)w[0] + w[1] + w[2] + w[3] + w[4]) == 0xffff
+		   ? DROP_NONE
+		   : DROP_BAD_CHECKSUM;
+}
+
 /* Lengths and checksum of the IPv4 header; cuts off what follows the packet (Ethernet padding). */
 static enum drop_reason check_header(struct packet *p)
 {
 	const struct ipv4_hdr *ip = packet_ipv4(p);
+	enum drop_reason why;
 
-	if (p->len < sizeof(*ip))
+	if (UNLIKELY(p->len < sizeof(*ip)))
 		return DROP_TRUNCATED;
-	if (ip->version_ihl >> 4 != 4)
-		return DROP_BAD_VERSION;
 	size_t ihl = (size_t)(ip->version_ihl & 15) * 4;
-	size_t total = from_be16(ip->total_len);
 
-	if (ihl < sizeof(*ip) || total < ihl)
-		return DROP_BAD_HEADER;
-	if (total > p->len)
-		return DROP_TRUNCATED;
-	if (!header_sum_good(ip, ihl))
-		return DROP_BAD_CHECKSUM;
-	if (UNLIKELY(ihl > sizeof(*ip)) && !options_good(p->data + sizeof(*ip), ihl - sizeof(*ip)))
-		return DROP_BAD_OPTIONS;
+	why = LIKELY(ip->version_ihl == 0x45) ? check_plain_header(p) : check_odd_header(p, ihl);
+	if (UNLIKELY(why != DROP_NONE))
+		return why;
 	if ((p->flags & PACKET_NEEDS_CSUM) && p->in->role != IFACE_WIRE && p->l4_off != ihl)
 		return DROP_BAD_L4; /* csum_start points elsewhere */
-	p->len = (uint32_t)total;
+	p->len = from_be16(ip->total_len);
 	p->l4_off = (uint16_t)ihl;
 	return DROP_NONE;
 }
@@ -98,8 +113,6 @@ static enum drop_reason check_fragment(struct packet *p)
 	uint32_t offset = (frag & IPV4_OFFSET) * 8;
 	uint32_t payload = p->len - p->l4_off;
 
-	if (!(frag & (IPV4_MF | IPV4_OFFSET)))
-		return DROP_NONE;
 	if (payload == 0 || ((frag & IPV4_MF) && payload % 8 != 0) ||
 	    p->l4_off + offset + payload > IPV4_BYTES_MAX)
 		return DROP_BAD_HEADER;
@@ -266,7 +279,7 @@ static enum drop_reason parse(const struct stage_ctx *ctx, struct packet *p)
 	if (why != DROP_NONE)
 		return why;
 	why = check_addresses(p);
-	if (why == DROP_NONE)
+	if (UNLIKELY(packet_ipv4(p)->frag & to_be16(IPV4_MF | IPV4_OFFSET)) && why == DROP_NONE)
 		why = check_fragment(p);
 	if (why == DROP_NONE)
 		why = UNLIKELY(p->flags & PACKET_FRAGMENT) ? follow_fragment(ctx, p, &ports)

@@ -7,6 +7,8 @@
  */
 #include "stage.h"
 
+enum { MEMO_ENTRIES = 16 };
+
 const struct route_row *stage_route_lookup(const struct stage_ctx *ctx, struct addr dst)
 {
 	const struct route_row *row = ctx->local ? route_table_find(ctx->local, dst) : NULL;
@@ -52,15 +54,31 @@ static const struct peer_row *underlay_peer(const struct stage_ctx *ctx, struct 
 	return peer && peer->node != n->id ? peer : NULL;
 }
 
+static void no_route(const struct stage_ctx *ctx, struct packet *p)
+{
+	const struct peer_row *peer = underlay_peer(ctx, p->to.dst);
+
+	if (peer)
+		to_peer(ctx, p, peer);
+	else
+		packet_reply(p, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, DROP_NO_ROUTE);
+}
+
 static void follow_row(const struct stage_ctx *ctx, struct packet *p, const struct route_row *row)
 {
 	switch ((enum route_kind)row->kind) {
 	case ROUTE_POD:
 		to_iface(p, node_iface(ctx->node, row->index));
 		break;
-	case ROUTE_STACK:
-		to_iface(p, ctx->node->stack);
+	case ROUTE_STACK: {
+		const struct peer_row *peer = underlay_peer(ctx, p->to.dst);
+
+		if (UNLIKELY(peer != NULL))
+			to_peer(ctx, p, peer);
+		else
+			to_iface(p, ctx->node->stack);
 		break;
+	}
 	case ROUTE_PEER:
 		to_peer(ctx, p, peer_table_row(ctx->peers, row->index));
 		break;
@@ -68,27 +86,33 @@ static void follow_row(const struct stage_ctx *ctx, struct packet *p, const stru
 		packet_drop(p, DROP_NO_SERVICE_PORT);
 		break;
 	default:
-		packet_reply(p, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, DROP_NO_ROUTE);
+		no_route(ctx, p);
 		break;
 	}
 }
 
 static bool from_stack(const struct packet *p)
 {
-	return p->in->role == IFACE_STACK || p->in->role == IFACE_TUNNEL;
+	return iface_is_own_kernel(p->in);
+}
+
+static bool translated(const struct packet *p)
+{
+	return !flow_key_equal(&p->key, &p->to);
 }
 
 /* Back to where it came from: pointless, unless it is another packet by now. */
-static bool loops(const struct packet *p, bool translated)
+static bool loops(const struct packet *p)
 {
-	return !translated && (p->out == p->in || (p->out->role == IFACE_STACK && from_stack(p)));
+	return (p->out == p->in || (p->out->role == IFACE_STACK && from_stack(p))) &&
+	       !translated(p);
 }
 
-static bool crosses_router(const struct packet *p, bool translated)
+static bool crosses_router(const struct packet *p)
 {
 	if (p->out->role == IFACE_STACK || from_stack(p))
 		return false;
-	return p->in->role == IFACE_WIRE || p->out->role == IFACE_WIRE || translated;
+	return p->in->role == IFACE_WIRE || p->out->role == IFACE_WIRE || translated(p);
 }
 
 /* A super-packet counts as the segments that it stands for. */
@@ -120,51 +144,69 @@ static struct addr masquerade_source(const struct node *n, const struct packet *
 	return c->cni_addr;
 }
 
-void stage_route_packet(const struct stage_ctx *ctx, struct packet *p)
+/* Whether it may leave by p->out, and as what. */
+static void check_out(const struct stage_ctx *ctx, struct packet *p)
 {
-	const struct route_row *row = stage_route_lookup(ctx, p->to.dst);
-	const struct peer_row *underlay =
-	    !row || row->kind == ROUTE_UNREACHABLE || row->kind == ROUTE_STACK
-		? underlay_peer(ctx, p->to.dst)
-		: NULL;
-
-	p->out = NULL;
-	p->flags &= (uint16_t)~(PACKET_ROUTED | PACKET_MAY_FRAGMENT);
-	if (UNLIKELY(underlay != NULL))
-		to_peer(ctx, p, underlay);
-	else if (LIKELY(row != NULL))
-		follow_row(ctx, p, row);
-	else
-		packet_reply(p, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, DROP_NO_ROUTE);
-	if (p->verdict != VERDICT_CONTINUE)
-		return;
-	stage_trace(ctx, p, TRACE_ROUTE, TRACE_ROUTED, underlay ? ROUTE_PEER : row->kind,
-		    underlay ? 0 : row->index);
-
-	bool translated = !flow_key_equal(&p->key, &p->to);
-
-	if (loops(p, translated)) {
+	if (UNLIKELY(loops(p))) {
 		packet_drop(p, DROP_LOOP);
 		return;
 	}
-	if (crosses_router(p, translated)) {
+	if (crosses_router(p)) {
 		p->flags |= PACKET_ROUTED;
 		if (UNLIKELY(packet_ipv4(p)->ttl <= 1)) {
 			packet_reply(p, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, DROP_TTL_EXCEEDED);
 			return;
 		}
 	}
-	if (p->masquerade)
+	if (UNLIKELY(p->masquerade))
 		p->to.src = masquerade_source(ctx->node, p);
 	check_mtu(ctx, p);
 }
 
+static void route(const struct stage_ctx *ctx, struct packet *p, const struct route_row *row)
+{
+	if (LIKELY(row != NULL))
+		follow_row(ctx, p, row);
+	else
+		no_route(ctx, p);
+	if (UNLIKELY(p->verdict != VERDICT_CONTINUE))
+		return;
+	stage_trace(ctx, p, TRACE_ROUTE, TRACE_ROUTED, row ? row->kind : ROUTE_PEER,
+		    row ? row->index : 0);
+	check_out(ctx, p);
+}
+
+void stage_route_packet(const struct stage_ctx *ctx, struct packet *p)
+{
+	p->out = NULL;
+	p->flags &= (uint16_t)~(PACKET_ROUTED | PACKET_MAY_FRAGMENT);
+	route(ctx, p, stage_route_lookup(ctx, p->to.dst));
+}
+
+/* What was looked up for this batch: a batch has few destinations. By the address's last byte. */
+struct memo {
+	struct addr dst; /* zero: free, as no packet has that destination */
+	const struct route_row *row;
+};
+
+static const struct route_row *remembered(const struct stage_ctx *ctx, struct memo *memo,
+					  struct addr dst)
+{
+	struct memo *m = &memo[(dst.w[1] >> 56) % MEMO_ENTRIES];
+
+	if (UNLIKELY(!addr_equal(m->dst, dst)))
+		*m = (struct memo){dst, stage_route_lookup(ctx, dst)};
+	return m->row;
+}
+
 void stage_route(const struct stage_ctx *ctx, struct batch *b)
 {
+	struct memo memo[MEMO_ENTRIES] = {0};
+
 	for (unsigned i = 0; i < b->count; i++) {
 		struct packet *p = b->pkt[i];
 
 		if (LIKELY(p->verdict == VERDICT_CONTINUE))
-			stage_route_packet(ctx, p);
+			route(ctx, p, remembered(ctx, memo, p->to.dst));
 	}
 }
