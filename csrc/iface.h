@@ -128,4 +128,10 @@ static inline void iface_count_tx(struct iface *i, const struct packet *p, size_
 	i->stats.tx_segments += packet_segments(p, tunnel);
 }
 
+/* Whether the other side of an iface is the network stack of the node itself. */
+static inline bool iface_is_own_kernel(const struct iface *i)
+{
+	return i->role == IFACE_STACK || i->role == IFACE_TUNNEL;
+}
+
 #endif

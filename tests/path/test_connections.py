@@ -187,3 +187,20 @@ def test_flows_say_what_was_decided() -> None:
         assert flow.original == (number(A), number(VIP), 40000, 80, 6)
         assert flow.reply == (number(REMOTE), number(A), 8080, 40000, 6)
         assert (flow.service, flow.translated, flow.masqueraded) == (7, True, False)
+
+
+def test_what_the_nodes_own_kernel_answers_passes_untracked() -> None:
+    """A pod's request to another node's address came in by that node's eth0, not through here."""
+    with Lab() as lab:
+        answer = tcp("172.16.0.9", A, flags="SA", sport=80, dport=40000)
+        assert lab.out("tunnel1", answer, "a1").dst == A
+        assert lab.stats().flows_new == 0
+        lab.put("b1", tcp(B, A, flags="SA"))
+        lab.run()
+        assert lab.stats().drops["flow-invalid"] == 1
+
+
+def test_an_icmp_error_of_the_nodes_own_kernel_passes() -> None:
+    with Lab() as lab:
+        error = IP(src="172.16.0.9", dst=A) / ICMP(type=3, code=3) / udp(A, "172.16.0.9")
+        assert lab.out("tunnel1", error, "a1").src == "172.16.0.9"
