@@ -17,7 +17,7 @@ from netsim.cli.common import (
     quiet_option,
     timeout_option,
 )
-from netsim.cli.completion import kinds
+from netsim.cli.completion import objects
 from netsim.cli.lifecycle import print_steps
 from netsim.cli.progress import progress
 from netsim.errors import NotFoundError, UsageError, WaitTimeoutError
@@ -31,7 +31,15 @@ POLL_S = 0.05
     "  sudo netsim apply -f manifests/ --dry-run\n"
     "  kubectl get deploy web -o yaml | sudo netsim apply -f -"
 )
-@click.option("-f", "--filename", "files", multiple=True, required=True, help="File, folder or -.")
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    type=click.Path(),
+    multiple=True,
+    required=True,
+    help="File, folder or -.",
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--wait", is_flag=True, help="Until the lab is ready again.")
 @timeout_option
@@ -63,8 +71,15 @@ def apply_command(
     "  sudo netsim delete svc/web deploy/web\n"
     "  sudo netsim delete -f web.yaml\n  sudo netsim delete pods -l app=web --grace-period 0"
 )
-@click.argument("what", nargs=-1, metavar="[TYPE NAME...|TYPE/NAME...]", shell_complete=kinds)
-@click.option("-f", "--filename", "files", multiple=True, help="Delete what these files contain.")
+@click.argument("what", nargs=-1, metavar="[TYPE NAME...|TYPE/NAME...]", shell_complete=objects)
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    type=click.Path(),
+    multiple=True,
+    help="Delete what these files contain.",
+)
 @namespace_option
 @click.option("-l", "--selector", default="", help="Label selector, with a TYPE alone.")
 @click.option("--all", "everything", is_flag=True, help="All of a TYPE in the namespace.")

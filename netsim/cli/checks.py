@@ -16,7 +16,7 @@ from netsim.cli import output
     "Examples:\n\n\b\n  netsim validate topology.yaml\n  netsim validate manifests/\n"
     "  kubectl get svc,pods -A -o yaml | netsim validate -"
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR|-...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE|DIR|-...")
 @click.option("-o", "--output", "how", type=click.Choice(["json"]), help="Format.")
 def validate_command(files: tuple[str, ...], how: str | None) -> None:
     """Check topology files: every error and warning with file, line and column."""

@@ -27,6 +27,7 @@ def completion_command(shell: str) -> None:
     print(kind(cli, {}, "netsim", "_NETSIM_COMPLETE").source())
 
 
+INCOMPLETE = "netsim.incomplete"
 Items: TypeAlias = "list[CompletionItem[str]]"
 Completer: TypeAlias = "Callable[[click.Context, click.Parameter, str], Items]"
 
@@ -36,6 +37,7 @@ def quietly(names: Callable[[click.Context], list[str]]) -> Completer:
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
         try:
+            ctx.meta[INCOMPLETE] = incomplete
             found = names(ctx)
         except (NetsimError, OSError):
             found = []
@@ -63,8 +65,20 @@ def pods_and_nodes(ctx: click.Context) -> list[str]:
 
 
 @quietly
-def kinds(_: click.Context) -> list[str]:
-    """Plural names of the kinds a lab has."""
+def objects(ctx: click.Context) -> list[str]:
+    """Kinds for the first word, names of its kind for the next; TYPE/NAME where there is a /."""
     from netsim.api import meta
+    from netsim.cli.common import client_of
 
-    return [kind.plural for kind in meta.KINDS]
+    words = [str(word) for word in ctx.params.get("what") or ()]
+    typed = str(ctx.meta.get(INCOMPLETE, ""))
+    kind = meta.find_kind(words[0] if words else typed.partition("/")[0])
+    if not words and "/" not in typed:
+        names = [name for k in meta.KINDS for name in (k.plural, *k.short_names)]
+        return [*names, *{c for k in meta.KINDS for c in k.categories}]
+    if kind is None or (words and "/" in words[0]):
+        return []
+    place = ctx.params.get("namespace") or "default"
+    api = client_of(ctx.params.get("lab"))
+    found = [name for _, name in api.names(kind.name, place if kind.namespaced else None)]
+    return found if words else [f"{typed.partition('/')[0]}/{name}" for name in found]

@@ -9,7 +9,7 @@ import click
 from netsim.api import meta
 from netsim.api.fields import Json, items, mapping, number, strings, text, texts
 from netsim.cli.common import client_of, lab_option, namespace_option, parse_targets
-from netsim.cli.completion import kinds
+from netsim.cli.completion import objects
 from netsim.errors import NotFoundError
 from netsim.server.client import ApiClient
 
@@ -210,7 +210,7 @@ def print_lines(lines: list[Line]) -> None:
     epilog="Examples:\n\n\b\n  sudo netsim describe svc/web\n  sudo netsim describe node node1\n"
     "  sudo netsim describe pods -n shop"
 )
-@click.argument("what", nargs=-1, metavar="TYPE [NAME...] | TYPE/NAME...", shell_complete=kinds)
+@click.argument("what", nargs=-1, metavar="TYPE [NAME...] | TYPE/NAME...", shell_complete=objects)
 @namespace_option
 @lab_option
 def describe_command(what: tuple[str, ...], namespace: str, lab: str | None) -> None:

@@ -67,7 +67,7 @@ def check_machine() -> None:
     "  kubectl get nodes,pods,svc,endpointslices -A -o yaml | sudo netsim up --name copy -\n"
     "  sudo netsim up --dry-run topology.yaml    # what would change"
 )
-@click.argument("files", nargs=-1, metavar="[FILE|DIR|-]...")
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|DIR|-]...")
 @click.option("--name", help="Name of the lab. [default: the Lab's, or `default`]")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all is ready.")
 @timeout_option

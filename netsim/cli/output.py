@@ -11,8 +11,6 @@ import click
 
 from netsim.errors import NetsimError
 
-FORMATS = ("wide", "json", "yaml", "name")
-
 _color: bool | None = None
 _debugging = False
 

@@ -87,7 +87,14 @@ def logs_command(
     "  sudo netsim capture web-1 -w - | wireshark -k -i -"
 )
 @click.argument("target", metavar="POD|node/NODE", shell_complete=pods_and_nodes)
-@click.option("-w", "--write", "file", metavar="FILE", help="pcapng file, - for standard output.")
+@click.option(
+    "-w",
+    "--write",
+    "file",
+    type=click.Path(),
+    metavar="FILE",
+    help="pcapng file, - for standard output.",
+)
 @click.option("-s", "--snaplen", default=0, help="Bytes kept of each packet; 0: all.")
 @click.option("--duration", type=float, help="Seconds; otherwise until Ctrl-C.")
 @namespace_option
