@@ -51,7 +51,7 @@ class Backend(Protocol):
         """Name of the tunnel device on a node, as flannel names it; None if there is none."""
 
     def tunnel_addr(self, node: NodeNet) -> int:
-        """Address that the node uses towards pods elsewhere: the tunnel device's, or its own."""
+        """Address that stands for the node in the overlay: its tunnel device's, if it has one."""
 
     def lease_data(self, vni: int, mac: bytes) -> str:
         """JSON for the annotation `flannel.alpha.coreos.com/backend-data`."""

@@ -21,8 +21,8 @@ class HostGateway:
         del vni
 
     def tunnel_addr(self, node: NodeNet) -> int:
-        """The node's own address."""
-        return node.address
+        """Base address of the node's pod range; no device has it, the data plane answers for it."""
+        return node.pod_cidr
 
     def lease_data(self, vni: int, mac: bytes) -> str:
         """Flannel's lease carries no data for this backend."""

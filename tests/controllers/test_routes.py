@@ -33,7 +33,7 @@ def attached(made: Json) -> Json:
 TRANSPORTS = [
     ("vxlan", 1450, "flannel.1", 8472, "10.244.0.0"),
     ("udp", 1472, "flannel0", 8285, "10.244.0.0"),
-    ("host-gw", 1500, None, 0, "172.18.0.2"),
+    ("host-gw", 1500, None, 0, "10.244.0.0"),
 ]
 
 

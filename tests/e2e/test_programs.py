@@ -87,7 +87,7 @@ def test_ping_of_a_pod_that_is_not_there_says_so(network: Network) -> None:
 
 @pytest.mark.parametrize("how", ["-U", "-I", "-T"], ids=["udp", "icmp", "tcp"])
 def test_traceroute_shows_the_nodes(network: Network, how: str) -> None:
-    argv = ["traceroute", "-n", "-q1", "-w2", "-m8", how, WEB]
+    argv = ["traceroute", "-n", "-q1", "-w1", "-m8", how, WEB]
     lines = network.lab.run("client", argv).stdout.splitlines()[1:]
     assert [line.split()[1] for line in lines] == HOPS[network.backend]
 
