@@ -50,7 +50,7 @@ struct capture {
 	uint64_t received; /* from the socket */
 	uint64_t written;
 	unsigned pending; /* packets in buffer */
-	size_t len;	  /* used of buffer */
+	size_t len;       /* used of buffer */
 	pthread_t thread;
 	uint8_t buffer[BUFFER_BYTES];
 };

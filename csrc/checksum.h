@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* checksum.h - Internet checksum (RFC 1071), incremental updates (RFC 1624), CRC32c (RFC 9260). Rank 0. */
+/* checksum.h - Internet checksum (RFC 1071), its updates (RFC 1624), CRC32c (RFC 9260). Rank 0. */
 #ifndef NETSIM_CHECKSUM_H
 #define NETSIM_CHECKSUM_H
 

@@ -25,7 +25,8 @@ struct flow_arena;
  * @fd:		memfd, duplicated; -1 for anonymous memory
  * @max_bytes:	upper bound of the arena, reserved as address space only; at least a chunk
  *
- * Return: 0, -EINVAL if the file was written by another version or @max_bytes is too small, -ENOMEM, or mmap's error.
+ * Return: 0, -EINVAL if the file was written by another version or @max_bytes is too small,
+ *         -ENOMEM, or mmap's error.
  */
 int flow_arena_open(struct flow_arena **out, int fd, size_t max_bytes);
 void flow_arena_close(struct flow_arena *a);

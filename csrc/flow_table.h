@@ -21,9 +21,9 @@
 struct flow_arena;
 
 enum flow_state {
-	FLOW_NEW,	  /* UDP, ICMP, other: no answer seen */
-	FLOW_REPLIED,	  /* UDP and others: answer seen; UDP stream after that */
-	FLOW_SYN_SENT,	  /* TCP, as nf_conntrack names them */
+	FLOW_NEW,      /* UDP, ICMP, other: no answer seen */
+	FLOW_REPLIED,  /* UDP and others: answer seen; UDP stream after that */
+	FLOW_SYN_SENT, /* TCP, as nf_conntrack names them */
 	FLOW_SYN_RECV,
 	FLOW_ESTABLISHED, /* SCTP too */
 	FLOW_FIN_WAIT,
@@ -45,18 +45,18 @@ enum flow_flags {
 enum { FLOW_NO_SLOT = UINT32_MAX };
 enum { FLOWS_MAX = (1 << 23) - 2 };
 
-/* Between the keys lies what both directions need, so that either touches 64 bytes in a row. A change
- * of this layout changes FLOW_ARENA_VERSION.
+/* Between the keys lies what both directions need, so that either touches 64 bytes in a row. A
+ * change of this layout changes FLOW_ARENA_VERSION.
  */
 struct flow {
 	struct flow_key original;
 	uint64_t expires_ns;
-	uint32_t service;	    /* service.id of a translated flow */
-	uint32_t endpoint_slot;	    /* FLOW_NO_SLOT if not translated */
+	uint32_t service;       /* service.id of a translated flow */
+	uint32_t endpoint_slot; /* FLOW_NO_SLOT if not translated */
 	uint32_t endpoint_generation;
-	uint16_t commit;	    /* written last; flow_table.c's own */
-	uint8_t state;		    /* enum flow_state */
-	uint8_t flags;		    /* enum flow_flags */
+	uint16_t commit; /* written last; flow_table.c's own */
+	uint8_t state;   /* enum flow_state */
+	uint8_t flags;   /* enum flow_flags */
 	struct flow_key reply;
 };
 static_assert(sizeof(struct flow) == 104, "with its share of the index, a flow fits in 128 bytes");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fragment_table.h - ports of fragmented datagrams, so that later fragments follow the first. Rank 1.
+/* fragment_table.h - ports of fragmented datagrams, so that later fragments follow the first.
+ * Rank 1.
  *
  * One per node, owned by its worker, fixed size. Key: source, destination, protocol, IP id
  * (RFC 791). An entry lives 30 s, as Linux's ipfrag_time.
@@ -29,8 +30,8 @@ void fragment_table_free(struct fragment_table *t);
  *
  * Return: 0, -ENOSPC when the table is full of live entries.
  */
-int fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport, be16 dport,
-		      uint64_t now_ns);
+int fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport,
+		      be16 dport, uint64_t now_ns);
 
 /**
  * fragment_find() - Ports of a later fragment

@@ -14,9 +14,9 @@
 struct engine;
 
 struct engine_config {
-	unsigned workers;      /* 0: stepped */
+	unsigned workers; /* 0: stepped */
 	uint64_t seed;
-	int arena_fd;	       /* memfd for flows, -1: private memory */
+	int arena_fd;          /* memfd for flows, -1: private memory */
 	uint64_t arena_bytes;  /* upper bound; 0: 1 GiB */
 	unsigned pool_packets; /* per worker; 0: 512 */
 };
@@ -44,7 +44,7 @@ struct iface_config {
 };
 int engine_iface_queue(struct engine *e, const struct iface_config *c, uint32_t *id);
 int engine_iface_tun(struct engine *e, const struct iface_config *c, int fd, uint32_t *id);
-/* fds[0] receives and, for the udp backend, sends; for vxlan fds[1..] are the flow-hashed senders */
+/* fds[0] receives and, for the udp backend, sends; for vxlan fds[1..] send, chosen by flow hash */
 int engine_iface_udp(struct engine *e, const struct iface_config *c, const int *fds, size_t count,
 		     uint32_t *id);
 int engine_iface_link(struct engine *e, const struct iface_config *c, uint32_t *id);
@@ -78,14 +78,15 @@ int engine_info(struct engine *e, struct engine_info *out);
 
 /* decision records */
 int engine_trace(struct engine *e, uint32_t node, const struct trace_filter *filter);
-int64_t engine_trace_drain(struct engine *e, struct trace_record *out, size_t max, uint64_t *missed);
+int64_t engine_trace_drain(struct engine *e, struct trace_record *out, size_t max,
+			   uint64_t *missed);
 
 /* pcapng of an iface, written to fd (taken over) by a thread of its own until stopped or the reader
  * goes; packets that the ring had no room for are counted in the file's interface statistics
  */
 int engine_capture_start(struct engine *e, uint32_t iface, int fd, uint32_t snaplen, uint32_t *id);
-/* the same of a bound AF_PACKET SOCK_RAW socket (a node's eth0 when the wire is udp): Ethernet frames
- * with the kernel's timestamps; both descriptors are taken over
+/* the same of a bound AF_PACKET SOCK_RAW socket (a node's eth0 when the wire is udp): Ethernet
+ * frames with the kernel's timestamps; both descriptors are taken over
  */
 int engine_capture_socket(struct engine *e, int packet_fd, int fd, const char *ifname,
 			  uint32_t snaplen, uint32_t *id);

@@ -25,28 +25,28 @@ enum backend_kind {
 
 struct node_config {
 	char name[64];
-	uint64_t uid;		  /* stable over restarts: owner of the node's flows */
-	struct addr address;	  /* on the underlay: eth0 */
-	struct addr cni_addr;	  /* of cni0: first address of the pod range */
+	uint64_t uid;             /* stable over restarts: owner of the node's flows */
+	struct addr address;      /* on the underlay: eth0 */
+	struct addr cni_addr;     /* of cni0: first address of the pod range */
 	struct addr tunnel_addr;  /* of flannel0 / flannel.1: base address of the pod range */
-	struct addr cluster_cidr; /* all pods: sources inside are not masqueraded (ClusterCIDR detector) */
-	uint8_t cluster_len;	  /* in bits of the 16-byte form */
-	uint8_t backend;	  /* enum backend_kind */
+	struct addr cluster_cidr; /* all pods: sources inside are not masqueraded */
+	uint8_t cluster_len;      /* in bits of the 16-byte form */
+	uint8_t backend;          /* enum backend_kind */
 	uint8_t vtep_mac[6];
 	uint32_t vni;
-	be16 port;     /* UDP port of the backend */
-	uint16_t mtu;  /* of the overlay: what pods have */
+	be16 port;    /* UDP port of the backend */
+	uint16_t mtu; /* of the overlay: what pods have */
 	uint32_t flows_max;
 };
 
 struct node_stats {
 	uint64_t drops[DROP_REASON_COUNT];
-	uint64_t packets;	 /* through the pipeline */
+	uint64_t packets; /* through the pipeline */
 	uint64_t flows_new;
 	uint64_t flows_expired;
-	uint64_t flows_stale;	 /* UDP flows chosen anew because the endpoint left */
-	uint64_t service_hits;	 /* new flows sent to an endpoint */
-	uint64_t service_rejects;/* answered with ICMP port unreachable: no endpoints */
+	uint64_t flows_stale;     /* UDP flows chosen anew because the endpoint left */
+	uint64_t service_hits;    /* new flows sent to an endpoint */
+	uint64_t service_rejects; /* answered with ICMP port unreachable: no endpoints */
 	uint64_t affinity_hits;
 	uint64_t affinity_evicted;
 	uint64_t masquerade_collisions;
@@ -89,7 +89,7 @@ struct node {
 	struct iface *wire;   /* NULL on a lone node */
 
 	struct packet_pool *pool; /* its worker's */
-	struct trace *trace;	  /* its worker's */
+	struct trace *trace;      /* its worker's */
 	struct trace_filter filter;
 	uint32_t trace_next;
 	struct node_stats stats;

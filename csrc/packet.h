@@ -29,8 +29,8 @@ struct service;
 
 enum {
 	BATCH_MAX = 64,
-	PACKET_HEADROOM = 256,		   /* vnet header + outer IPv4 + UDP + VXLAN + Ethernet, aligned */
-	PACKET_ROOM = 65536 + 128,	   /* a super-packet and a bit */
+	PACKET_HEADROOM = 256,     /* vnet header + outer IPv4 + UDP + VXLAN + Ethernet, aligned */
+	PACKET_ROOM = 65536 + 128, /* a super-packet and a bit */
 };
 
 /* The one list of drop reasons: enum, names, texts and counters all come from here. */
@@ -44,7 +44,8 @@ enum {
 	X(BAD_L4, "bad-l4", "transport header is malformed or longer than the packet")             \
 	X(BAD_ADDRESS, "bad-address", "source or destination address can not be forwarded")        \
 	X(SPOOFED, "spoofed", "source address does not belong to the pod")                         \
-	X(FRAGMENT_ORPHAN, "fragment-orphan", "fragment came without or before its first fragment") \
+	X(FRAGMENT_ORPHAN, "fragment-orphan",                                                      \
+	  "fragment came without or before its first fragment")                                    \
 	X(FRAGMENT_FULL, "fragment-full", "fragment table is full")                                \
 	X(TUNNEL_SHORT, "tunnel-short", "tunnel packet shorter than its headers")                  \
 	X(TUNNEL_BAD, "tunnel-bad", "tunnel header flags or inner Ethernet type not understood")   \
@@ -58,7 +59,8 @@ enum {
 	X(NO_ROUTE, "no-route", "no route to the destination and the sender can not be told")      \
 	X(NO_POD, "no-pod", "no pod has this address and the sender can not be told")              \
 	X(TTL_EXCEEDED, "ttl-exceeded", "TTL reached zero and the sender can not be told")         \
-	X(TOO_BIG, "too-big", "bigger than the MTU, may not be fragmented, sender can not be told") \
+	X(TOO_BIG, "too-big",                                                                      \
+	  "bigger than the MTU, may not be fragmented, sender can not be told")                    \
 	X(ICMP_UNRELATED, "icmp-unrelated", "ICMP error about no connection that is known here")   \
 	X(FLOW_FULL, "flow-full", "connection table is full")                                      \
 	X(FLOW_INVALID, "flow-invalid", "packet does not fit the state of its connection")         \
@@ -72,9 +74,8 @@ enum {
 
 enum drop_reason {
 #define X(id, name, text) DROP_##id,
-	DROP_REASONS(X)
+	DROP_REASONS(X) DROP_REASON_COUNT
 #undef X
-	DROP_REASON_COUNT
 };
 
 /**
@@ -91,26 +92,26 @@ const char *drop_reason_text(enum drop_reason reason);
 
 enum verdict {
 	VERDICT_CONTINUE, /* the next stage looks at it */
-	VERDICT_REPLY,	  /* answer with the ICMP error in reply_type/code/mtu; stage_reply makes it */
-	VERDICT_FORWARD,  /* leaves through out */
-	VERDICT_DROP,	  /* dies for drop */
+	VERDICT_REPLY, /* answer with the ICMP error in reply_type/code/mtu; stage_reply makes it */
+	VERDICT_FORWARD, /* leaves through out */
+	VERDICT_DROP,    /* dies for drop */
 };
 
 enum packet_flags {
-	PACKET_NEEDS_CSUM = 1 << 0,	 /* L4 checksum holds the pseudo-header sum only */
-	PACKET_FRAGMENT = 1 << 1,	 /* any fragment */
-	PACKET_FRAGMENT_LATER = 1 << 2,	 /* not the first: no L4 header in the bytes */
-	PACKET_MAY_FRAGMENT = 1 << 3,	 /* bigger than the MTU, DF clear: the iface cuts it */
-	PACKET_MARKED = 1 << 4,		 /* stages write decision records */
-	PACKET_ICMP_ERROR = 1 << 5,	 /* key is that of the quoted packet, reversed */
-	PACKET_NEW_FLOW = 1 << 6,	 /* stage_translate must remember it */
-	PACKET_ROUTED = 1 << 7,		 /* crosses a router: TTL goes down by one */
+	PACKET_NEEDS_CSUM = 1 << 0,     /* L4 checksum holds the pseudo-header sum only */
+	PACKET_FRAGMENT = 1 << 1,       /* any fragment */
+	PACKET_FRAGMENT_LATER = 1 << 2, /* not the first: no L4 header in the bytes */
+	PACKET_MAY_FRAGMENT = 1 << 3,   /* bigger than the MTU, DF clear: the iface cuts it */
+	PACKET_MARKED = 1 << 4,         /* stages write decision records */
+	PACKET_ICMP_ERROR = 1 << 5,     /* key is that of the quoted packet, reversed */
+	PACKET_NEW_FLOW = 1 << 6,       /* stage_translate must remember it */
+	PACKET_ROUTED = 1 << 7,         /* crosses a router: TTL goes down by one */
 };
 
 struct packet {
-	uint8_t *data;	 /* first byte now: tunnel header or IPv4 header */
-	uint32_t len;	 /* bytes from data */
-	uint16_t flags;	 /* enum packet_flags */
+	uint8_t *data;   /* first byte now: tunnel header or IPv4 header */
+	uint32_t len;    /* bytes from data */
+	uint16_t flags;  /* enum packet_flags */
 	uint16_t l4_off; /* from data */
 
 	/* segmentation, as virtio means it. An iface that is not a wire puts the vnet header's
@@ -134,10 +135,10 @@ struct packet {
 	struct flow_key key; /* as it arrived */
 	struct flow_key to;  /* as it leaves */
 
-	struct flow *flow; /* tracked connection or NULL; may be forgotten after stage_flow: no deref */
-	bool reply;	   /* travels in the flow's reply direction */
+	struct flow *flow; /* or NULL; may be forgotten after stage_flow: not to be followed then */
+	bool reply;        /* travels in the flow's reply direction */
 
-	const struct service *service;	 /* stage_service's decision for a new flow */
+	const struct service *service;   /* stage_service's decision for a new flow */
 	const struct endpoint *endpoint; /* with service */
 	struct iface *in;
 	struct iface *out;

@@ -13,9 +13,9 @@
 #include "base.h"
 
 enum route_kind {
-	ROUTE_POD,	     /* index: iface id of the pod, on this node */
-	ROUTE_STACK,	     /* the node's own network stack; index unused */
-	ROUTE_PEER,	     /* index: row of the peer table */
+	ROUTE_POD,           /* index: iface id of the pod, on this node */
+	ROUTE_STACK,         /* the node's own network stack; index unused */
+	ROUTE_PEER,          /* index: row of the peer table */
 	ROUTE_UNREACHABLE,   /* answer ICMP net unreachable */
 	ROUTE_SERVICE_RANGE, /* no service matched: drop as NO_SERVICE_PORT */
 	ROUTE_KIND_COUNT
@@ -64,9 +64,9 @@ enum { PEER_EXTERNAL = UINT32_MAX };
 /* The far end of a wire: a node as its neighbours see it. */
 struct peer_row {
 	struct addr address; /* on the underlay */
-	uint8_t mac[6];	     /* of its VTEP (vxlan) */
-	be16 port;	     /* UDP port that it listens on */
-	uint32_t node;	     /* engine's node id, PEER_EXTERNAL if it is not in this process */
+	uint8_t mac[6];      /* of its VTEP (vxlan) */
+	be16 port;           /* UDP port that it listens on */
+	uint32_t node;       /* engine's node id, PEER_EXTERNAL if it is not in this process */
 };
 
 struct peer_table;

@@ -33,7 +33,7 @@ struct endpoint {
 
 struct service {
 	struct service_key key;
-	uint32_t id;	     /* names the service port in affinity entries and decision records */
+	uint32_t id;         /* names the service port in affinity entries and decision records */
 	uint32_t affinity_s; /* sessionAffinity ClientIP timeout; 0: none */
 	uint64_t revision;   /* that put this object in place */
 	uint32_t count;
@@ -76,7 +76,7 @@ void service_table_free(struct service_table *t);
  * service_table_set() - Add a service or replace the one with the same key
  * @t:		table
  * @spec:	service, copied
- * @retired:	list to which replaced memory is prepended (object, or outgrown index); see retired.h
+ * @retired:	list to which replaced memory (object, outgrown index) is prepended; see retired.h
  *
  * Return: 0, -EINVAL for a duplicate endpoint or zero port, -ENOMEM (nothing changed).
  */

@@ -25,22 +25,22 @@ enum trace_stage {
 
 /* What happened; object and detail depend on it (texts in trace.c). */
 enum trace_event {
-	TRACE_ACCEPTED,	       /* nothing special */
-	TRACE_DECAPSULATED,    /* object: peer's node id */
-	TRACE_FLOW_HIT,	       /* object: service id of the flow; detail: state */
+	TRACE_ACCEPTED,     /* nothing special */
+	TRACE_DECAPSULATED, /* object: peer's node id */
+	TRACE_FLOW_HIT,     /* object: service id of the flow; detail: state */
 	TRACE_FLOW_NEW,
-	TRACE_FLOW_STALE,      /* object: service id; the endpoint left, chosen anew */
-	TRACE_FLOW_RELATED,    /* ICMP error of a known flow */
-	TRACE_SERVICE_CHOSEN,  /* object: service id; detail: endpoint index << 16 | endpoints */
-	TRACE_SERVICE_AFFINE,  /* the same, from the affinity table */
-	TRACE_SERVICE_REJECTED,/* object: service id; no endpoints */
-	TRACE_ROUTED,	       /* object: route_kind; detail: row index */
+	TRACE_FLOW_STALE,       /* object: service id; the endpoint left, chosen anew */
+	TRACE_FLOW_RELATED,     /* ICMP error of a known flow */
+	TRACE_SERVICE_CHOSEN,   /* object: service id; detail: endpoint index << 16 | endpoints */
+	TRACE_SERVICE_AFFINE,   /* the same, from the affinity table */
+	TRACE_SERVICE_REJECTED, /* object: service id; no endpoints */
+	TRACE_ROUTED,           /* object: route_kind; detail: row index */
 	TRACE_TRANSLATED,
 	TRACE_MASQUERADED,
-	TRACE_REPLIED,	       /* object: icmp type; detail: code */
-	TRACE_ENCAPSULATED,    /* object: peer's node id; detail: outer source port */
-	TRACE_FORWARDED,       /* object: iface id */
-	TRACE_DROPPED,	       /* object: drop_reason */
+	TRACE_REPLIED,      /* object: icmp type; detail: code */
+	TRACE_ENCAPSULATED, /* object: peer's node id; detail: outer source port */
+	TRACE_FORWARDED,    /* object: iface id */
+	TRACE_DROPPED,      /* object: drop_reason */
 	TRACE_EVENT_COUNT
 };
 
