@@ -108,16 +108,17 @@ def node_routes(node: NodeNet, cluster: tuple[int, int], peers: Iterable[PeerNet
     """All routes that a node has from netsim, as flannel installs them (spec 2.1 to 2.3).
 
     `cluster` is the range of all pods: flannel's udp device has one route for it, vxlan one per
-    peer through the peer's VTEP address, host-gw one through the peer itself. Services are reached
-    through cni0.
+    peer through the peer's VTEP address, host-gw one through the peer itself (from the node's own
+    address, also where it leads through cni0). Services are reached through cni0.
     """
     routes = [Route(node.service_cidr, node.service_len, "cni0", src=node.address)]
     if node.overlay == "flannel0":
         return [*routes, Route(*cluster, "flannel0", src=node.tunnel_addr)]
     for peer in peers:
         via = peer.pod_cidr if node.has_tunnel else peer.address
+        src = node.address if node.overlay == "cni0" else 0
         onlink = node.overlay != "eth0"
-        routes.append(Route(peer.pod_cidr, peer.pod_len, node.overlay, via, onlink=onlink))
+        routes.append(Route(peer.pod_cidr, peer.pod_len, node.overlay, via, src, onlink))
     return routes
 
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.linux
 LINK_MTU = 1500
 HEADERS = 28  # IPv4 and ICMP echo
 CLIENT, NEIGHBOUR, WEB, IPERF = "10.244.0.10", "10.244.0.11", "10.244.1.10", "10.244.1.11"
+VTEPS = "10.244.0.0", "10.244.1.0"
 DNS_NAME = "web.default.svc.cluster.local"
 BULK_BYTES = 24 << 20
 ICMP_TTL = {"vxlan": 62, "udp": 60, "host-gw": 62}
@@ -79,6 +80,18 @@ def test_ping_sees_the_ttl_of_flannel(network: Network) -> None:
     assert f"ttl={ICMP_TTL[network.backend]} " in network.ping("web", CLIENT)
     assert "ttl=64 " in network.ping("client", NEIGHBOUR), "a bridge takes none"
     assert "ttl=64 " in network.ping("client", "10.244.0.1"), "the node itself"
+
+
+def test_nodes_and_pods_reach_each_other(network: Network) -> None:
+    """A node is known to pods by the address of the interface that leads to them."""
+    own, far = ("172.18.0.2", "172.18.0.3") if network.backend == "host-gw" else VTEPS
+    for address in ("10.244.0.1", "172.18.0.2", "172.18.0.3", "10.244.1.1", own, far):
+        assert "1 received" in network.ping("client", address), address
+    taken = ICMP_TTL[network.backend] + 1  # it is the node itself that sends: one router less
+    assert f"ttl={taken} " in network.ping("node/node1", WEB)
+    for source, seen in (("node/node1", own), ("node/node2", "10.244.1.1")):
+        asked = network.lab.run(source, ["curl", "-sSf", f"http://{WEB}:8080/clientip"]).stdout
+        assert asked.partition(":")[0] == seen
 
 
 def test_ping_of_a_pod_that_is_not_there_says_so(network: Network) -> None:

@@ -189,7 +189,7 @@ def test_a_vxlan_node_has_flannels_devices_routes_and_sockets(maker: Maker) -> N
 ROUTES = [
     ("flannel0", "10.244.0.0/16 dev flannel0 proto 110 scope link src 10.244.0.0"),
     ("eth0", "10.244.1.0/24 via 192.168.77.11 dev eth0 proto 110"),
-    ("cni0", "10.244.1.0/24 via 192.168.77.11 dev cni0 proto 110 onlink"),
+    ("cni0", "10.244.1.0/24 via 192.168.77.11 dev cni0 proto 110 src 192.168.77.10 onlink"),
 ]
 
 
