@@ -115,6 +115,8 @@ def _service(obj: Values) -> Values:
     spec = _each(_filled(spec, wanted), "ports", _service_port)
     if spec["sessionAffinity"] == "ClientIP":
         spec = _made(spec, "sessionAffinityConfig", _affinity)
+    elif spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
     return {**obj, "spec": spec}
 
 

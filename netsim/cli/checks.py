@@ -12,7 +12,7 @@ from netsim.cli import output
 
 
 @click.command(
-    epilog="Exit code 0 when the files are good, 1 when not, 2 when they can not be read.\n\n"
+    epilog="Exit code 0 when the files are good, 1 when not.\n\n"
     "Examples:\n\n\b\n  netsim validate topology.yaml\n  netsim validate manifests/\n"
     "  kubectl get svc,pods -A -o yaml | netsim validate -"
 )
@@ -49,8 +49,9 @@ def validate_command(files: tuple[str, ...], how: str | None) -> None:
     else:
         for problem in problems:
             print(problem)
-        counted = f"{len(wrong)} errors, {len(problems) - len(wrong)} warnings"
-        output.note(f"{objects} objects: " + (counted if problems else "valid"))
+        warnings = output.counted(len(problems) - len(wrong), "warning")
+        found = f"{output.counted(len(wrong), 'error')}, {warnings}" if problems else "valid"
+        output.note(f"{output.counted(objects, 'object')}: {found}")
     sys.exit(1 if wrong else 0)
 
 

@@ -22,7 +22,7 @@ STEP = re.compile(
     r"""\.\.(?P<deep>[\w-]+|\*) | \.(?P<name>(?:\\.|[\w/-])+|\*)
     | \[(?P<quote>['"])(?P<key>.*?)(?P=quote)\] | \[(?P<index>-?\d+)\] | \[(?P<all>\*)\]
     | \[(?P<start>-?\d*):(?P<stop>-?\d*)\]
-    | \[\?\(\s*@(?P<left>.+?)\s*(?:(?P<op>==|!=|<=|>=|<|>)\s*(?P<right>.+?)\s*)?\)\]""",
+    | \[\?\(\s*@(?P<left>.*?)\s*(?:(?P<op>==|!=|<=|>=|<|>)\s*(?P<right>.+?)\s*)?\)\]""",
     re.VERBOSE,
 )
 BRACES = re.compile(r"""\{((?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^{}"'])*)\}""")
@@ -143,7 +143,7 @@ def _step(match: re.Match[str]) -> Find:
         return lambda value: _field(value, quoted)
     if match["all"]:
         return lambda value: _member(value, "*")
-    if match["left"]:
+    if match["left"] is not None:
         return _filter(match["left"], match["op"] or "", match["right"] or "")
     if match["index"] is not None:
         first = int(match["index"])

@@ -42,8 +42,7 @@ def summary(status: Json) -> str:
     """What a lab holds, in a line."""
     counts = mapping(status, "counts")
     return ", ".join(
-        f"{number(counts, kind)} {word}"
-        for kind, word in (("Node", "nodes"), ("Pod", "pods"), ("Service", "services"))
+        output.counted(number(counts, kind), kind.lower()) for kind in ("Node", "Pod", "Service")
     )
 
 

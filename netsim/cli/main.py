@@ -40,6 +40,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+def name_environment(option: click.Parameter, command: str) -> None:
+    """Let NETSIM_<COMMAND>_<FLAG> set an option that has no variable of its own."""
+    flags = [word for word in option.opts if word.startswith("--")]
+    if isinstance(option, click.Option) and option.envvar is None and flags:
+        option.envvar = f"NETSIM_{command}_{flags[0][2:]}".replace("-", "_").upper()
+
+
 class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported on use."""
 
@@ -53,6 +60,8 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"netsim.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        for option in command.params:
+            name_environment(option, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

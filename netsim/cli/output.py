@@ -68,6 +68,11 @@ def print_warnings(texts: Iterable[str]) -> None:
         print_warning(text)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def print_table(
     header: Sequence[str],
     rows: Iterable[Sequence[object]],

@@ -47,8 +47,10 @@ def _load(source: Source) -> manifests.Loaded:
 
 
 def _all_problems(loaded: manifests.Loaded) -> list[Problem]:
-    """Those of each object and those between objects."""
-    return [*loaded.problems, *validate_all(loaded.objects)]
+    """Those of each object and those between objects, each once, as the files have them."""
+    found = dict.fromkeys([*loaded.problems, *validate_all(loaded.objects)])
+    files = {name: number for number, name in enumerate(dict.fromkeys(p.file for p in found))}
+    return sorted(found, key=lambda p: (files[p.file], p.line, p.column))
 
 
 def refuse_errors(problems: Sequence[Problem]) -> None:
