@@ -3,98 +3,86 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
-import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
+from benchmarks import report
 from benchmarks.netsim_side import NetsimSide
 from benchmarks.peer import Peer
-from benchmarks.work import SERVERS, WORKS, Side, Work
+from benchmarks.rounds import Row, Sample, row, take
+from benchmarks.work import SERVERS, WORKS, Side, Work, measure, serving
+
+LOCK = "/run/netsim-bench.lock"
 
 
-def busy_share(before: Sequence[int], after: Sequence[int]) -> float:
-    """Share of CPU time used by anybody between two readings of /proc/stat's first line."""
-    spent = [b - a for a, b in zip(before, after, strict=True)]
-    idle = spent[3] + spent[4]
-    return 1 - idle / max(1, sum(spent))
+@contextmanager
+def alone() -> Iterator[None]:
+    """Waits for another run to end: two at once would measure each other."""
+    with open(LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("bench: waiting for another run to end", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
-def cpu_times() -> list[int]:
-    """The first line of /proc/stat."""
-    with open("/proc/stat") as file:
-        return [int(word) for word in file.readline().split()[1:9]]
+def rows_of(work: Work, sides: Sequence[Side], rounds: int, seconds: float) -> list[Row]:
+    """Measure one work on every side and say what came of it."""
+    by_name = {side.name: side for side in sides}
+
+    def sample(name: str) -> Sample:
+        print(f"... {work.name}: {name}", file=sys.stderr, flush=True)
+        return measure(work, by_name[name], seconds)
+
+    done = take(sample, list(by_name), rounds, spare=rounds)
+    names = [*by_name, None]
+    ours, peer = names[0], names[1]
+    assert ours is not None
+    return [row(figure, done, rounds, ours, peer) for figure in work.figures]
 
 
-def measure(
-    work: Work, sides: Sequence[Side], rounds: int, seconds: float
-) -> dict[str, list[float]]:
-    """Figures by side; the sides take turns, and who begins alternates."""
-    figures: dict[str, list[float]] = {side.name: [] for side in sides}
-    for number in range(rounds):
-        for side in sides if number % 2 == 0 else reversed(sides):
-            print(f"... {work.name}: round {number + 1}, {side.name}", file=sys.stderr, flush=True)
-            figures[side.name].append(work.measure(side, seconds))
-    return figures
-
-
-def row(work: Work, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, object]:
-    """One line of the report. `ratio` above 1 means that netsim is better."""
-    mine, peer = statistics.median(ours), statistics.median(theirs)
-    return {
-        "work": work.name,
-        "unit": work.unit,
-        "netsim": {"median": mine, "min": min(ours), "max": max(ours)},
-        "peer": {"median": peer, "min": min(theirs), "max": max(theirs)},
-        "ratio": mine / peer if work.more_is_better else peer / mine,
-    }
-
-
-def spread(figure: object) -> str:
-    """Median and range of a figure for people."""
-    assert isinstance(figure, dict)
-    return f"{figure['median']:10.1f} [{figure['min']:.1f} .. {figure['max']:.1f}]"
+def run(works: Sequence[Work], args: argparse.Namespace) -> list[Row]:
+    """Bring both sides up, measure, take them down."""
+    with ExitStack() as stack:
+        stack.enter_context(alone())
+        sides: list[Side] = [NetsimSide(args.wire, SERVERS)]
+        stack.callback(sides[0].close)
+        if args.peer == "kernel":
+            sides.append(Peer(SERVERS))
+            stack.callback(sides[1].close)
+        for side in sides:
+            stack.enter_context(serving(side))
+        return [r for work in works for r in rows_of(work, sides, args.rounds, args.seconds)]
 
 
 def main() -> None:
     """Parse, measure, print."""
+    names = [work.name for work in WORKS]
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("work", nargs="*", metavar="WORK", help=f"of {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2, help="of each round")
     parser.add_argument("--wire", choices=["udp", "fabric"], default="udp")
+    parser.add_argument("--peer", choices=["kernel", "none"], default="kernel")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     args = parser.parse_args()
+    unknown = sorted(set(args.work) - set(names))
+    if unknown or args.rounds < 1 or args.seconds <= 0:
+        parser.error(f"no such work: {', '.join(unknown)}" if unknown else "rounds and seconds > 0")
     if os.geteuid() != 0:
         print("bench: run as root", file=sys.stderr)
         sys.exit(4)
-    ours = NetsimSide(args.wire, SERVERS)
-    try:
-        peer = Peer(SERVERS)
-        try:
-            before = cpu_times()
-            rows = []
-            for work in WORKS:
-                figures = measure(work, (ours, peer), args.rounds, args.seconds)
-                rows.append(row(work, figures[ours.name], figures[peer.name]))
-            busy = busy_share(before, cpu_times())
-        finally:
-            peer.close()
-    finally:
-        ours.close()
+    rows = run([work for work in WORKS if not args.work or work.name in args.work], args)
     if args.output == "json":
-        print(json.dumps({"rounds": args.rounds, "wire": args.wire, "rows": rows, "cpuBusy": busy}))
+        print(json.dumps(report.as_json(rows, args.wire, args.seconds)))
         return
-    print(f"{'work':28} {'unit':7} {ours.name:>34} {peer.name:>34}  ratio (above 1: netsim ahead)")
-    for line in rows:
-        print(
-            f"{line['work']:28} {line['unit']:7} {spread(line['netsim']):>34} "
-            f"{spread(line['peer']):>34}  {line['ratio']:.2f}"
-        )
-    print(
-        f"{args.rounds} rounds of {args.seconds:g} s, median [range]; wire {args.wire}; "
-        f"CPU busy {busy:.0%} over the run, load and servers included"
-    )
+    print(report.table(rows, NetsimSide.name, Peer.name if args.peer == "kernel" else None))
+    print(report.notes(rows, args.wire, args.seconds))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import os
 from collections.abc import Sequence
 
 import netsim
-from benchmarks.peer import PORT, SERVICE
+from benchmarks.peer import SERVICE
+from benchmarks.work import PORT, PORTS
+from netsim.lab import launch
 
 
 def manifests(wire: str, servers: int) -> list[dict[str, object]]:
@@ -26,7 +28,10 @@ def manifests(wire: str, servers: int) -> list[dict[str, object]]:
             "spec": {
                 "clusterIP": SERVICE,
                 "selector": {"app": "server"},
-                "ports": [{"port": PORT, "protocol": "TCP"}],
+                "ports": [
+                    {"name": name, "port": PORT + offset, "protocol": protocol}
+                    for offset, (name, protocol) in enumerate(PORTS)
+                ],
             },
         },
     ]
@@ -51,7 +56,13 @@ class NetsimSide:
 
     def __init__(self, wire: str, servers: int) -> None:
         self._lab = netsim.Lab(manifests(wire, servers))
-        self._lab.up()
+        try:
+            self._lab.up()
+            found = launch.find_lab(self._lab.name)
+        except BaseException:
+            self._lab.down()
+            raise
+        self._init = found.init_pid if found is not None else os.getpid()
 
     def client_argv(self, argv: Sequence[str]) -> list[str]:
         """How to run a program in the client pod."""
@@ -60,6 +71,10 @@ class NetsimSide:
     def server_argv(self, index: int, argv: Sequence[str]) -> list[str]:
         """How to run a program in a server pod."""
         return self._lab.exec_argv(f"server{index}", argv)
+
+    def roots(self) -> list[int]:
+        """The lab's init."""
+        return [self._init]
 
     def close(self) -> None:
         """Take the lab down."""

@@ -1,7 +1,7 @@
 """The kernel as peer: its VXLAN device as flannel sets it up, iptables as kube-proxy writes it.
 
 Two nodes; per peer one ARP entry, one FDB entry and one route; one ClusterIP.
-Everything lives in network namespaces named `bench-<pid>-*`; `Peer.close()` removes them.
+Everything lives in network namespaces named `benchpeer-<pid>-*`; `Peer.close()` removes them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import os
 import subprocess
 from collections.abc import Sequence
 
+from benchmarks.work import PORT, PORTS
+
 SERVICE = "10.96.0.10"
-PORT = 5201
 NODES = ("172.31.0.1", "172.31.0.2")
 
 
@@ -23,17 +24,27 @@ def run(*argv: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def rules(endpoints: Sequence[str], port: int) -> str:
+def port_rules(name: str, protocol: str, port: int, endpoints: Sequence[str]) -> list[str]:
+    """kube-proxy's chains for one port of the service: the choice, then a chain per endpoint."""
+    service = f"KUBE-SVC-{name}"
+    chains = [f"KUBE-SEP-{name}-{i}" for i in range(len(endpoints))]
+    lines = [f":{service} -", *(f":{chain} -" for chain in chains)]
+    to_service = f"-d {SERVICE}/32 -p {protocol} --dport {port}"
+    lines.append(f"-A KUBE-SERVICES {to_service} -j {service}")
+    lines.append(f"-A {service} ! -s 10.244.0.0/16 {to_service} -j KUBE-MARK-MASQ")
+    for i, chain in enumerate(chains):
+        left = len(chains) - i
+        odds = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
+        lines.append(f"-A {service} {odds}-j {chain}")
+    for chain, endpoint in zip(chains, endpoints, strict=True):
+        lines.append(f"-A {chain} -s {endpoint}/32 -j KUBE-MARK-MASQ")
+        lines.append(f"-A {chain} -p {protocol} -j DNAT --to-destination {endpoint}:{port}")
+    return lines
+
+
+def rules(endpoints: Sequence[str]) -> str:
     """iptables-restore input: kube-proxy's chains for one service, pods of 10.244.0.0/16 local."""
-    chains = [f"KUBE-SEP-{i}" for i in range(len(endpoints))]
-    lines = [
-        "*nat",
-        ":KUBE-SERVICES -",
-        ":KUBE-SVC-0 -",
-        ":KUBE-MARK-MASQ -",
-        ":KUBE-POSTROUTING -",
-    ]
-    lines += [f":{chain} -" for chain in chains]
+    lines = ["*nat", ":KUBE-SERVICES -", ":KUBE-MARK-MASQ -", ":KUBE-POSTROUTING -"]
     lines += [
         "-A PREROUTING -j KUBE-SERVICES",
         "-A OUTPUT -j KUBE-SERVICES",
@@ -41,16 +52,9 @@ def rules(endpoints: Sequence[str], port: int) -> str:
         "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000",
         "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
         "-A KUBE-POSTROUTING -j MASQUERADE --random-fully",
-        f"-A KUBE-SERVICES -d {SERVICE}/32 -p tcp --dport {port} -j KUBE-SVC-0",
-        f"-A KUBE-SVC-0 ! -s 10.244.0.0/16 -d {SERVICE}/32 -j KUBE-MARK-MASQ",
     ]
-    for i, chain in enumerate(chains):
-        left = len(chains) - i
-        odds = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
-        lines.append(f"-A KUBE-SVC-0 {odds}-j {chain}")
-    for chain, endpoint in zip(chains, endpoints, strict=True):
-        lines.append(f"-A {chain} -s {endpoint}/32 -j KUBE-MARK-MASQ")
-        lines.append(f"-A {chain} -p tcp -j DNAT --to-destination {endpoint}:{port}")
+    for offset, (name, protocol) in enumerate(PORTS):
+        lines += port_rules(name, protocol.lower(), PORT + offset, endpoints)
     lines += [
         "COMMIT",
         "*filter",
@@ -66,7 +70,7 @@ class Peer:
     service = SERVICE
 
     def __init__(self, servers: int) -> None:
-        self._prefix = f"bench-{os.getpid()}"
+        self._prefix = f"benchpeer-{os.getpid()}"
         self.client = f"{self._prefix}-client"
         self.servers = [f"{self._prefix}-server{i}" for i in range(servers)]
         self._made: list[str] = []
@@ -91,7 +95,7 @@ class Peer:
         addresses = [f"10.244.2.{i + 2}" for i in range(len(self.servers))]
         for server, address in zip(self.servers, addresses, strict=True):
             self._pod(nodes[1], server, address)
-        run("ip", "netns", "exec", nodes[0], "iptables-restore", stdin=rules(addresses, PORT))
+        run("ip", "netns", "exec", nodes[0], "iptables-restore", stdin=rules(addresses))
 
     def _node(self, fabric: str, index: int) -> str:
         node = self._netns(f"{self._prefix}-node{index + 1}")
@@ -138,6 +142,10 @@ route add default via {gateway}
     def server_argv(self, index: int, argv: Sequence[str]) -> list[str]:
         """How to run a program in a server pod."""
         return ["ip", "netns", "exec", self.servers[index], *argv]
+
+    def roots(self) -> list[int]:
+        """Its work is the kernel's."""
+        return []
 
     def close(self) -> None:
         """Remove the namespaces and with them every link and rule."""

@@ -1,0 +1,44 @@
+"""C programs of this folder: compiled when first used, kept by a digest of their sources."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CSRC = HERE.parent / "csrc"
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow")
+
+
+def compiled(name: str, sources: Sequence[Path], flags: Sequence[str] = ("-O2",)) -> Path:
+    """Path of a program made of C files; RuntimeError with the compiler's words when it fails."""
+    command = ["gcc", "-std=c11", "-D_GNU_SOURCE", *WARNINGS, f"-I{CSRC}", *flags]
+    digest = hashlib.sha256(" ".join([*command, *map(str, sources)]).encode())
+    for folder in sorted({source.parent for source in sources} | {CSRC}):
+        for file in sorted(folder.glob("*.[ch]")):
+            digest.update(file.read_bytes())
+    where = Path(tempfile.gettempdir(), f"netsim-bench-{name}-{digest.hexdigest()[:16]}")
+    if where.exists():
+        return where
+    fresh = where.with_suffix(".new")
+    done = subprocess.run(
+        [*command, *map(str, sources), "-o", str(fresh), "-lpthread"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    for old in where.parent.glob(f"netsim-bench-{name}-*"):
+        if old != fresh:
+            old.unlink()
+    fresh.rename(where)
+    return where
+
+
+def load() -> Path:
+    """The load generator, server and clients in one."""
+    return compiled("load", sorted(HERE.glob("load/*.c")))
