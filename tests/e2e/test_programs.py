@@ -55,7 +55,7 @@ def network(request: pytest.FixtureRequest, runnable: None) -> Iterator[Network]
     backend, wire = request.param
     dns = program("dns_server.py", "53", f"{DNS_NAME}=10.96.0.80", "nowhere=10.96.0.81")
     objects = [
-        world.lab(backend, wire, mtu=LINK_MTU),
+        world.lab(backend, wire, mtu=LINK_MTU, workers=2 if wire == "fabric" else 1),
         world.pod("client", 1, CLIENT),
         world.pod("neighbour", 1, NEIGHBOUR),
         world.answerer("web", 2, WEB, labels={"app": "web"}),
@@ -113,14 +113,34 @@ def test_iperf3_moves_tcp_in_bulk(network: Network, reverse: list[str]) -> None:
     assert end["sum_received"]["bytes"] >= BULK_BYTES * 3 // 4  # the rest was still under way
 
 
+def test_bulk_crosses_links_that_offload_nothing(network: Network) -> None:
+    """Then the kernel does not cut tunnel packets (UDP_SEGMENT): they go one by one."""
+    offloads = ["tx", "tso", "gso", "gro"]
+    for word in ("off", "on"):
+        for node in ("node/node1", "node/node2"):
+            switches = [part for name in offloads for part in (name, word)]
+            network.lab.run(node, ["ethtool", "-K", "eth0", *switches])
+        argv = ["iperf3", "-J", "-n", "8M", "--client", IPERF]
+        end = json.loads(network.lab.run("client", argv).stdout)["end"]
+        assert end["sum_sent"]["bytes"] >= 8 << 20
+
+
+def no_room(lab: Lab, pod: str) -> int:
+    """How many datagrams a pod's sockets had no room for: its programs were too slow to read."""
+    lines = lab.run(pod, ["cat", "/proc/net/snmp"]).stdout.splitlines()
+    names, numbers = (line.split() for line in lines if line.startswith("Udp:"))
+    return int(dict(zip(names, numbers, strict=True))["RcvbufErrors"])
+
+
 @pytest.mark.parametrize("size", [64, 1400, 4000], ids=["small", "one packet", "fragments"])
 def test_iperf3_moves_datagrams(network: Network, size: int) -> None:
-    count = 500
-    argv = ["iperf3", "-J", "-u", "-b", f"{size * 8 * 2000}", "-l", str(size)]
+    count, per_second = 300, 1000
+    argv = ["iperf3", "-J", "-u", "-b", str(size * 8 * per_second), "-l", str(size)]
     argv += ["-n", str(size * count), "--client", IPERF]
+    before = no_room(network.lab, "iperf")
     end = json.loads(network.lab.run("client", argv).stdout)["end"]
     assert end["sum"]["packets"] >= count
-    assert end["sum"]["lost_packets"] == 0
+    assert end["sum"]["lost_packets"] <= no_room(network.lab, "iperf") - before
 
 
 def test_dig_and_the_resolver_are_answered_by_a_udp_service(network: Network) -> None:
