@@ -66,9 +66,7 @@ def _nothing(_: Json) -> Iterator[Problem]:
 def _check_pod_update(new: Json, old: Json) -> Iterator[Problem]:
     """A changed spec, but for what Kubernetes lets change; binding to a node is no change."""
     before, after = _fixed(mapping(old, "spec")), _fixed(mapping(new, "spec"))
-    was, wanted = text(before, "nodeName"), text(after, "nodeName")
-    if not was or not wanted:
-        before.pop("nodeName", None)
+    if not text(before, "nodeName"):
         after.pop("nodeName", None)
     if before != after:
         changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))

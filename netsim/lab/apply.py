@@ -126,6 +126,14 @@ def last_applied(obj: Json) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
+def _bound(last: Json) -> Json:
+    """What was applied last, but for a pod's node: a pod that runs somewhere stays there."""
+    if last.get("kind") != "Pod":
+        return last
+    spec = {k: v for k, v in mapping(last, "spec").items() if k != "nodeName"}
+    return {**last, "spec": spec}
+
+
 def step(obj: Json, live: Json | None) -> Step:
     """What applying `obj` does when `live` is stored.
 
@@ -135,7 +143,7 @@ def step(obj: Json, live: Json | None) -> Step:
     asked = wanted(obj, status=key.kind == "Node")
     if live is None:
         return Step("created", key, (), with_last_applied(asked, asked))
-    merged = with_defaults(merge(last_applied(live) or {}, asked, live))
+    merged = with_defaults(merge(_bound(last_applied(live) or {}), asked, live))
     fields = tuple(changed_fields(live, merged))
     if not fields:
         return Step("unchanged", key, (), None)

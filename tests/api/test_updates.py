@@ -58,7 +58,16 @@ CASES = [
     ),
     ("a pod's image and grace", POD, POD.replace("x}", "y}") + "  tolerations: [{}]\n", []),
     ("a pod is bound", POD.replace("  nodeName: a\n", ""), POD, []),
-    ("a pod's node is left out", POD, POD.replace("  nodeName: a\n", ""), []),
+    (
+        "a pod's node is left out",
+        POD,
+        POD.replace("  nodeName: a\n", ""),
+        [
+            "spec: Forbidden: pod updates may not change fields other than"
+            " `spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only"
+            " additions to existing tolerations), `spec.terminationGracePeriodSeconds`"
+        ],
+    ),
     (
         "a pod's node",
         POD,

@@ -212,3 +212,12 @@ def test_a_dump_of_the_server_applies_as_unchanged() -> None:
 
 def test_what_a_new_lab_would_take_is_known_before_there_is_one() -> None:
     check_accepted([service(), LAB])
+
+
+def test_a_pod_stays_on_its_node() -> None:
+    spec = {"containers": [{"name": "c", "command": ["sleep"]}]}
+    bound = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {**spec}}
+    bound["spec"] = {**spec, "nodeName": "node2"}
+    world = World()
+    world.apply(LAB, bound)
+    assert world.apply({**bound, "spec": spec}) == [("unchanged", "p", ())]
