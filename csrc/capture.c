@@ -67,7 +67,7 @@ static uint64_t clock_now(const struct capture *c)
 
 	if (c->clock)
 		return *c->clock;
-	clock_gettime(CLOCK_REALTIME, &t);
+	(void)clock_gettime(CLOCK_REALTIME, &t);
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 

@@ -15,7 +15,7 @@ uint64_t engine_now(const struct engine *e)
 
 	if (e->stepped)
 		return e->step_ns;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 

@@ -125,7 +125,7 @@ int engine_node_routes(struct engine *e, uint32_t node, const struct route_row *
 	if (error)
 		return error;
 	old = atomic_exchange_explicit(&n->local, t, memory_order_acq_rel);
-	tables_retire(e->tables, (void *)(uintptr_t)old, routes_free);
+	tables_retire(e->tables, (void *)old, routes_free);
 	return 0;
 }
 

@@ -25,7 +25,7 @@ enum {
 };
 static_assert(FLOW_ARENA_VERSION == 1 && sizeof(struct flow) == 104, "a new layout: a new version");
 static_assert(offsetof(struct flow, reply) == 64, "see key_of()");
-static_assert((int)FLOWS_MAX < FLOW_NAME_MAX / 2, "a record's number and direction fit in a name");
+static_assert(FLOWS_MAX < FLOW_NAME_MAX / 2, "a record's number and direction fit in a name");
 
 struct flow_table {
 	struct flow_index index;

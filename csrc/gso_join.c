@@ -71,13 +71,13 @@ static bool tcp_continues(const struct join *j, const struct tcp_hdr *t)
 	       memcmp(t + 1, first + 1, j->tcp_len - sizeof(*t)) == 0;
 }
 
-static bool join_continues(const struct join *j, const uint8_t *first, const uint8_t *data,
+static bool join_continues(const struct join *j, const uint8_t *first, const uint8_t *next,
 			   size_t size, size_t tunnel)
 {
-	const struct ipv4_hdr *h = (const void *)(data + tunnel);
+	const struct ipv4_hdr *h = (const void *)(next + tunnel);
 
 	return size > j->headers && size - j->headers <= j->mss &&
-	       memcmp(data, first, tunnel) == 0 && ipv4_is_sound(h, size - tunnel) &&
+	       memcmp(next, first, tunnel) == 0 && ipv4_is_sound(h, size - tunnel) &&
 	       ipv4_continues(j, h) && tcp_continues(j, (const void *)(h + 1)) &&
 	       j->headers - tunnel + j->payload + (size - j->headers) <= IPV4_TOTAL_MAX;
 }
@@ -137,13 +137,13 @@ size_t gso_join(struct packet *p, const uint8_t *data, size_t len, size_t tunnel
 	while (used < len && !(flags & (TCP_PSH | TCP_FIN)) && j.payload == j.count * j.mss) {
 		const uint8_t *next = data + used;
 		size_t size = len - used < segment ? len - used : segment;
+		const struct tcp_hdr *tcp;
 
 		if (!join_continues(&j, data, next, size, tunnel) ||
 		    !join_copy(&j, p->data, next, size))
 			break;
-		flags = ((const struct tcp_hdr *)(const void *)(next + tunnel +
-								sizeof(struct ipv4_hdr)))
-			    ->flags;
+		tcp = (const void *)(next + tunnel + sizeof(struct ipv4_hdr));
+		flags = tcp->flags;
 		j.payload += (uint32_t)(size - j.headers);
 		j.count++;
 		used += size;

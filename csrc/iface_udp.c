@@ -39,7 +39,7 @@ static void held_drop_first(struct iface_udp *u, struct packet_pool *pool)
 /* Datagrams lost because the socket's buffer was full: nobody else would count them. */
 static void count_overflow(struct iface_udp *u, uint32_t total)
 {
-	u->base.node->stats.drops[DROP_IFACE_FULL] += (uint32_t)(total - u->overflow_seen);
+	u->base.node->stats.drops[DROP_IFACE_FULL] += total - u->overflow_seen;
 	u->overflow_seen = total;
 }
 

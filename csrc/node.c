@@ -73,7 +73,7 @@ void node_free(struct node *n)
 {
 	if (!n)
 		return;
-	route_table_free((struct route_table *)(uintptr_t)atomic_load(&n->local));
+	route_table_free((struct route_table *)atomic_load(&n->local));
 	flow_table_free(n->flows);
 	fragment_table_free(n->fragments);
 	affinity_table_free(n->affinity);

@@ -56,7 +56,8 @@ unsigned poller_wait(struct poller *p, struct iface *ready[POLLER_EVENTS], uint6
 {
 	struct epoll_event events[POLLER_EVENTS];
 	uint64_t ms = (timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
-	int timeout = timeout_ns == UINT64_MAX ? -1 : (int)(ms < 60000 ? ms : 60000);
+	int at_most = (int)(ms < 60000 ? ms : 60000);
+	int timeout = timeout_ns == UINT64_MAX ? -1 : at_most;
 	int n = epoll_wait(p->epoll_fd, events, POLLER_EVENTS, timeout);
 	unsigned count = 0;
 

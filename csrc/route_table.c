@@ -31,9 +31,10 @@ static struct addr prefix_mask(unsigned len)
 	struct addr m = {{0, 0}};
 
 	for (unsigned i = 0; i < 2; i++, len = len > 64 ? len - 64 : 0) {
-		uint64_t host = len >= 64 ? UINT64_MAX : len ? ~(UINT64_MAX >> len) : 0;
-
-		m.w[i] = __builtin_bswap64(host);
+		if (len >= 64)
+			m.w[i] = UINT64_MAX;
+		else if (len)
+			m.w[i] = __builtin_bswap64(~(UINT64_MAX >> len));
 	}
 	return m;
 }

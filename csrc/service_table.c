@@ -67,7 +67,7 @@ static inline bool key_equal(const struct service_key *a, const struct service_k
 
 static struct object *object_of(const struct service *s)
 {
-	return (struct object *)((uintptr_t)s - offsetof(struct object, service));
+	return (struct object *)((char *)s - offsetof(struct object, service));
 }
 
 static size_t index_bytes(uint64_t places)

@@ -47,8 +47,8 @@ void tables_free(struct tables *t)
 		return;
 	retired_free(t->waiting);
 	service_table_free(t->services);
-	route_table_free((struct route_table *)(uintptr_t)atomic_load(&t->routes));
-	peer_table_free((struct peer_table *)(uintptr_t)atomic_load(&t->peers));
+	route_table_free((struct route_table *)atomic_load(&t->routes));
+	peer_table_free((struct peer_table *)atomic_load(&t->peers));
 	free(t);
 }
 
@@ -115,7 +115,7 @@ void tables_set_routes(struct tables *t, struct route_table *routes)
 	const struct route_table *old =
 	    atomic_exchange_explicit(&t->routes, routes, memory_order_acq_rel);
 
-	tables_retire(t, (void *)(uintptr_t)old, routes_free);
+	tables_retire(t, (void *)old, routes_free);
 }
 
 void tables_set_peers(struct tables *t, struct peer_table *peers)
@@ -123,7 +123,7 @@ void tables_set_peers(struct tables *t, struct peer_table *peers)
 	const struct peer_table *old =
 	    atomic_exchange_explicit(&t->peers, peers, memory_order_acq_rel);
 
-	tables_retire(t, (void *)(uintptr_t)old, peers_free);
+	tables_retire(t, (void *)old, peers_free);
 }
 
 static void waiting_push_all(struct tables *t, struct retired *list)

@@ -52,13 +52,13 @@ static int64_t now_ms(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return ((int64_t)now.tv_sec * 1000) + (now.tv_nsec / 1000000);
 }
 
 static void fail(const char *what, int error)
 {
-	fprintf(stderr, "answerer: %s: %s\n", what, strerror(error));
+	(void)fprintf(stderr, "answerer: %s: %s\n", what, strerror(error));
 	exit(1);
 }
 
@@ -130,6 +130,14 @@ static bool end_oldest(void)
 	return true;
 }
 
+/* Whether it is worth trying again after accept() failed. */
+static bool accept_again(int error)
+{
+	if (error == EMFILE || error == ENFILE || error == ENOMEM)
+		return end_oldest();
+	return error == EINTR || error == ECONNABORTED;
+}
+
 /* Accept a turn's worth of connections. False: no more wait. */
 static bool accept_clients(const struct port *port)
 {
@@ -140,15 +148,11 @@ static bool accept_clients(const struct port *port)
 		int fd = accept4(port->fd, (struct sockaddr *)&asker.from, &len,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
-			if (!end_oldest())
+		if (fd < 0) {
+			if (!accept_again(errno))
 				return false;
 			continue;
 		}
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0)
-			return false;
 		c = connection_new(fd, &asker);
 		if (!c)
 			return false;
@@ -167,13 +171,14 @@ static void open_ports(char **names)
 		int error;
 
 		if (known < 0) {
-			fprintf(stderr,
-				"answerer: bad port '%s'\nusage: answerer [tcp:PORT|udp:PORT]...\n",
-				*names);
+			(void)fprintf(
+			    stderr,
+			    "answerer: bad port '%s'\nusage: answerer [tcp:PORT|udp:PORT]...\n",
+			    *names);
 			exit(2);
 		}
 		if (known == 0) {
-			fprintf(stderr, "answerer: %s: not answered\n", *names);
+			(void)fprintf(stderr, "answerer: %s: not answered\n", *names);
 			continue;
 		}
 		error = port_open(port);
@@ -192,7 +197,7 @@ static void report_ready(void)
 	if (fd <= STDERR_FILENO || fd > INT_MAX)
 		return;
 	if (write((int)fd, "r", 1) < 0)
-		fprintf(stderr, "answerer: NETSIM_READY_FD: %s\n", strerror(errno));
+		(void)fprintf(stderr, "answerer: NETSIM_READY_FD: %s\n", strerror(errno));
 	close((int)fd);
 }
 
@@ -200,7 +205,7 @@ static void watch_signals(void)
 {
 	sigset_t ends;
 
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
@@ -217,7 +222,7 @@ static void set_up(char **names)
 	struct rlimit files;
 
 	if (name && *name)
-		snprintf(hostname, sizeof(hostname), "%s", name);
+		(void)snprintf(hostname, sizeof(hostname), "%s", name);
 	else if (gethostname(hostname, sizeof(hostname) - 1) < 0)
 		fail("gethostname", errno);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -229,11 +234,11 @@ static void set_up(char **names)
 		fail("epoll", errno);
 	watch_signals();
 	open_ports(names);
-	printf("answerer %s:", hostname);
+	(void)printf("answerer %s:", hostname);
 	for (; *names; names++)
-		printf(" %s", *names);
-	printf("\n");
-	fflush(stdout);
+		(void)printf(" %s", *names);
+	(void)printf("\n");
+	(void)fflush(stdout);
 	report_ready();
 }
 
@@ -300,19 +305,19 @@ static void dispatch_port(const struct port *port)
 		port_answer_datagrams(port, hostname);
 }
 
-static void dispatch(uint64_t about)
+static void dispatch(epoll_data_t about)
 {
 	struct connection *c;
 
-	if (about == ABOUT_SIGNALS) {
+	if (about.u64 == ABOUT_SIGNALS) {
 		on_signal();
 		return;
 	}
-	if (about < ABOUT_PORTS + PORTS_MAX) {
-		dispatch_port(&ports[about - ABOUT_PORTS]);
+	if (about.u64 < ABOUT_PORTS + PORTS_MAX) {
+		dispatch_port(&ports[about.u64 - ABOUT_PORTS]);
 		return;
 	}
-	c = (struct connection *)(uintptr_t)about; /* small numbers are never addresses */
+	c = about.ptr; /* small numbers are never addresses */
 	if (c->fd >= 0)
 		serve_client(c);
 }
@@ -330,7 +335,7 @@ int main(int argc, char **argv)
 		if (n < 0 && errno != EINTR)
 			fail("epoll_wait", errno);
 		for (int i = 0; i < n; i++)
-			dispatch(events[i].data.u64);
+			dispatch(events[i].data);
 		free_ended();
 	}
 	return 0;

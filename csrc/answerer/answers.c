@@ -21,10 +21,7 @@ struct answer {
 
 static size_t copy(char *out, const char *text)
 {
-	size_t len = strlen(text);
-
-	memcpy(out, text, len);
-	return len;
+	return (size_t)(stpcpy(out, text) - out);
 }
 
 static size_t say_hostname(const struct asker *asker, const char *query, size_t len, char *out)
@@ -62,8 +59,8 @@ static size_t say_now(const struct asker *asker, const char *query, size_t len, 
 	(void)asker;
 	(void)query;
 	(void)len;
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &parts);
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)gmtime_r(&now.tv_sec, &parts);
 	n = strftime(out, ANSWER_MAX, "NOW: %Y-%m-%d %H:%M:%S", &parts);
 	n += (size_t)snprintf(out + n, ANSWER_MAX - n, ".%09ld +0000 UTC", now.tv_nsec);
 	return n;
@@ -91,7 +88,7 @@ static size_t url_decode(const char *text, size_t len, char *out)
 			out[n++] = (char)(high << 4 | low);
 			i += 2;
 		} else {
-			out[n++] = text[i] == '+' ? ' ' : text[i];
+			out[n++] = (char)(text[i] == '+' ? ' ' : text[i]);
 		}
 	}
 	return n;

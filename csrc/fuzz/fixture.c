@@ -87,11 +87,11 @@ static void add_ifaces(struct fixture *f)
 	};
 	struct route_table *local;
 
-	for (uint8_t i = 0; i < FIXTURE_IFACES; i++) {
+	for (unsigned i = 0; i < FIXTURE_IFACES; i++) {
 		struct iface *at = &f->ifaces[i];
 
 		*at = (struct iface){.ops = &f->ops,
-				     .id = i + 1u,
+				     .id = i + 1U,
 				     .role = roles[i],
 				     .up = true,
 				     .mtu = 1450,
@@ -109,7 +109,7 @@ struct fixture *fixture_new(uint8_t backend,
 {
 	const struct node_config config = {
 	    .name = "n1",
-	    .uid = 1u + backend,
+	    .uid = 1U + backend,
 	    .address = v4(192, 168, 0, 1),
 	    .cni_addr = v4(10, 244, 1, 1),
 	    .tunnel_addr = v4(10, 244, 1, 0),

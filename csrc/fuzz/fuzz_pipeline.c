@@ -34,7 +34,7 @@ struct offloads {
 	be16 csum_offset;
 } __attribute__((packed));
 
-#define RESET_NS (10 * 24 * 3600 * NS_PER_S)
+#define RESET_NS (NS_PER_S * 3600 * 24 * 10)
 
 static struct fixture *fixtures[3];
 static uint64_t now_ns = NS_PER_S;

@@ -76,7 +76,7 @@ static void take(const struct pod *at)
 			(void)!write(at->fd, &back, sizeof(back));
 		} else if (d.udp.sport == to_be16(8080)) {
 			atomic_fetch_add(&orphaned, 1);
-		} else if (memcmp(&d.ip.src, d.payload, sizeof(d.ip.src)) ||
+		} else if (memcmp(&d.ip.src, d.payload, sizeof(d.ip.src)) != 0 ||
 			   d.udp.sport != to_be16(80)) {
 			atomic_fetch_add(&wrong, 1);
 		} else {
@@ -87,11 +87,11 @@ static void take(const struct pod *at)
 
 void *traffic(void *context)
 {
-	uintptr_t mine = (uintptr_t)context;
+	unsigned mine = *(const unsigned *)context;
 	uint64_t random = mine + 1;
 
 	while (!atomic_load(&enough)) {
-		for (uintptr_t n = mine; n < NODES; n += TRAFFIC) {
+		for (unsigned n = mine; n < NODES; n += TRAFFIC) {
 			ask(&pods[n], &random);
 			take(&pods[n]);
 		}

@@ -31,7 +31,7 @@ be32 v4(unsigned a, unsigned b, unsigned c, unsigned d);
 /* Completes the checksums, or leaves the UDP one partial. */
 void datagram_finish(struct datagram *d, bool partial);
 
-/* A thread for every TRAFFICth pod from (uintptr_t)context on. */
+/* A thread for every TRAFFICth pod from *(unsigned *)context on. */
 void *traffic(void *context);
 
 #endif

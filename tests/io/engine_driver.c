@@ -20,21 +20,21 @@
 #include "driver_traffic.h"
 #include "netsim.h"
 
-enum { WORKERS = 3, MTU = 1450 };
+enum { WORKERS = 3, MTU = 1450, EXCHANGED = 20 };
 
 static struct engine *engine;
 static uint32_t nodes[NODES];
 static uint64_t choice; /* main thread's random state */
 
-#define MUST(expression)                                                                           \
-	do {                                                                                       \
-		int64_t must_ = (expression);                                                      \
-		if (must_ < 0) {                                                                   \
-			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #expression,        \
-				strerror((int)-must_));                                            \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
+static void must(int64_t result, const char *what, int line)
+{
+	if (result >= 0)
+		return;
+	(void)fprintf(stderr, "engine_driver.c:%d: %s: %s\n", line, what, strerror((int)-result));
+	exit(1);
+}
+
+#define MUST(expression) must(expression, #expression, __LINE__)
 
 static uint32_t pick(uint32_t n)
 {
@@ -46,7 +46,7 @@ static struct iface_config iface(uint32_t node, uint8_t role, be32 addr, const c
 	struct iface_config c = {
 	    .node = node, .role = role, .mtu = MTU, .addr = addr_from_v4(addr)};
 
-	snprintf(c.name, sizeof(c.name), "%s", name);
+	(void)snprintf(c.name, sizeof(c.name), "%s", name);
 	return c;
 }
 
@@ -67,7 +67,7 @@ static struct node_config node_config(unsigned n)
 	    .flows_max = 100000,
 	};
 
-	snprintf(c.name, sizeof(c.name), "n%u", n);
+	(void)snprintf(c.name, sizeof(c.name), "n%u", n);
 	return c;
 }
 
@@ -181,52 +181,68 @@ static void publish(void)
 		while (seen != revision);
 }
 
-/* A pod comes, is captured, gets and sends packets, and goes. */
+/* A pod sends packets to a service and takes what comes back. */
+static void exchange(uint32_t id, be32 addr)
+{
+	struct datagram d = {.ip = {.src = addr, .dst = v4(10, 96, 0, 1 + pick(SERVICES))},
+			     .udp = {.sport = 1, .dport = to_be16(80)}};
+	const uint8_t *packet = (const uint8_t *)&d.ip;
+	struct inject how = {.mark = 1};
+	struct iface_stats stats;
+	uint8_t room[2048];
+	int64_t len;
+
+	datagram_finish(&d, false);
+	for (int k = 0; k < EXCHANGED; k++)
+		MUST(engine_inject(engine, id, packet, sizeof(d) - sizeof(d.vnet), &how));
+	do
+		MUST(engine_iface_stats(engine, id, &stats));
+	while (stats.rx_packets < EXCHANGED);
+	do
+		MUST(len = engine_extract(engine, id, room, sizeof(room), NULL));
+	while (len);
+}
+
+static void remove_pod(unsigned n, uint32_t id)
+{
+	set_local_routes(n, 0);
+	MUST(engine_iface_remove(engine, id));
+}
+
+static void stop_capture(uint32_t capture, uint64_t at_least)
+{
+	uint64_t captured, missed;
+
+	MUST(engine_capture_stop(engine, capture, &captured, &missed));
+	if (captured + missed < at_least)
+		MUST(-ENODATA);
+}
+
+/* A pod comes, is captured, gets and sends packets, and goes, before its capture ends or after. */
 static void churn_pod(void)
 {
 	unsigned n = pick(NODES);
 	be32 addr = v4(10, 244, n, 77);
 	struct iface_config c = iface(nodes[n], IFACE_POD, addr, "extra");
-	struct datagram d = {.ip = {.src = addr, .dst = v4(10, 96, 0, 1 + pick(SERVICES))},
-			     .udp = {.sport = 1, .dport = to_be16(80)}};
-	const uint8_t *packet = (const uint8_t *)&d.ip;
-	uint64_t captured, missed;
-	struct inject how = {.mark = 1};
-	struct iface_stats stats;
-	uint8_t room[2048];
 	uint32_t id, capture;
-	int64_t n_out;
 
 	MUST(engine_iface_queue(engine, &c, &id));
 	set_local_routes(n, id);
 	MUST(
 	    engine_capture_start(engine, id, open("/dev/null", O_WRONLY | O_CLOEXEC), 0, &capture));
-	datagram_finish(&d, false);
-	for (int k = 0; k < 20; k++)
-		MUST(engine_inject(engine, id, packet, sizeof(d) - sizeof(d.vnet), &how));
-	do
-		MUST(engine_iface_stats(engine, id, &stats));
-	while (stats.rx_packets < 20);
-	do
-		MUST(n_out = engine_extract(engine, id, room, sizeof(room), NULL));
-	while (n_out);
+	exchange(id, addr);
 	if (pick(2)) {
-		set_local_routes(n, 0);
-		MUST(engine_iface_remove(engine, id));
-		MUST(engine_capture_stop(engine, capture, &captured, &missed));
+		remove_pod(n, id);
+		stop_capture(capture, EXCHANGED);
 	} else {
-		MUST(engine_capture_stop(engine, capture, &captured, &missed));
-		set_local_routes(n, 0);
-		MUST(engine_iface_remove(engine, id));
+		stop_capture(capture, EXCHANGED);
+		remove_pod(n, id);
 	}
-	if (captured + missed < 20)
-		MUST(-ENODATA);
 }
 
 static void capture_traffic(void)
 {
 	unsigned n = pick(NODES);
-	uint64_t captured, missed;
 	uint32_t id, second;
 	int fds[2];
 
@@ -237,8 +253,8 @@ static void capture_traffic(void)
 	usleep(2000);
 	close(fds[0]); /* the reader goes */
 	usleep(1000);
-	MUST(engine_capture_stop(engine, id, &captured, &missed));
-	MUST(engine_capture_stop(engine, second, &captured, &missed));
+	stop_capture(id, 0);
+	stop_capture(second, 0);
 }
 
 static void churn_node(void)
@@ -329,7 +345,7 @@ static void check_drops(void)
 		for (unsigned why = 0; why < DROP_REASON_COUNT; why++) {
 			if (!s.drops[why])
 				continue;
-			printf("n%u: %lu %s\n", n, s.drops[why], drop_reason_name(why));
+			(void)printf("n%u: %lu %s\n", n, s.drops[why], drop_reason_name(why));
 			if (!allowed[why])
 				MUST(-EPROTO);
 		}
@@ -339,10 +355,11 @@ static void check_drops(void)
 int main(int argc, char **argv)
 {
 	struct engine_config config = {.workers = WORKERS, .seed = 1, .arena_fd = -1};
-	unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 100;
+	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 100;
+	unsigned first[TRAFFIC];
 	pthread_t threads[TRAFFIC];
 
-	choice = argc > 2 ? (uint64_t)atoll(argv[2]) : 1;
+	choice = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	MUST(engine_new(&engine, &config));
 	for (unsigned n = 0; n < NODES; n++)
 		add_node(n);
@@ -350,9 +367,11 @@ int main(int argc, char **argv)
 	for (unsigned n = 0; n < SERVICES; n++)
 		set_service(n, 3);
 	MUST(engine_start(engine));
-	for (uintptr_t n = 0; n < TRAFFIC; n++)
-		pthread_create(&threads[n], NULL, traffic, (void *)n);
-	for (unsigned n = 0; n < rounds; n++)
+	for (unsigned n = 0; n < TRAFFIC; n++) {
+		first[n] = n;
+		MUST(-pthread_create(&threads[n], NULL, traffic, &first[n]));
+	}
+	for (unsigned long n = 0; n < rounds; n++)
 		act();
 	atomic_store(&enough, true);
 	for (unsigned n = 0; n < TRAFFIC; n++)
@@ -361,6 +380,7 @@ int main(int argc, char **argv)
 	engine_free(engine);
 	for (unsigned n = 0; n < NODES; n++)
 		close(pods[n].fd);
-	printf("asked %lu answered %lu orphaned %lu wrong %lu\n", asked, answered, orphaned, wrong);
+	(void)printf("asked %lu answered %lu orphaned %lu wrong %lu\n", asked, answered, orphaned,
+		     wrong);
 	return answered && !wrong ? 0 : 1;
 }

@@ -23,7 +23,7 @@ static struct flow_arena *arena;
 
 static void fail(const char *what)
 {
-	fprintf(stderr, "arena_stress: %s\n", what);
+	(void)fprintf(stderr, "arena_stress: %s\n", what);
 	abort();
 }
 
@@ -67,7 +67,7 @@ static void run(int fd)
 	uint64_t number[WORKERS];
 
 	/* room for what is in use at once, and for chunks just passed over as they were released */
-	if (flow_arena_open(&arena, fd, 2 * WORKERS * CHUNKS * FLOW_CHUNK_BYTES))
+	if (flow_arena_open(&arena, fd, (size_t)FLOW_CHUNK_BYTES * CHUNKS * WORKERS * 2))
 		fail("the arena does not open");
 	for (unsigned i = 0; i < WORKERS; i++) {
 		number[i] = i;

@@ -30,7 +30,7 @@ static _Atomic unsigned long looks;
 
 static void fail(const char *what)
 {
-	fprintf(stderr, "publish_stress: %s\n", what);
+	(void)fprintf(stderr, "publish_stress: %s\n", what);
 	abort();
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -33,10 +32,9 @@ class FragmentTwin(RuleBasedStateMachine):
     @rule(key=KEYS, sport=st.integers(0, 65535), dport=st.integers(0, 65535))
     def remember(self, key: tuple[int, int, int, int], sport: int, dport: int) -> None:
         self.naive = self.live()
-        if key not in self.naive and len(self.naive) == ROOM:
-            with pytest.raises(OSError, match="No space"):
-                self.table.remember(key, sport, dport, self.now)
-            return
+        self.naive.pop(key, None)
+        if len(self.naive) == ROOM:
+            del self.naive[next(iter(self.naive))]
         self.table.remember(key, sport, dport, self.now)
         self.naive[key] = (sport, dport, self.now + 30 * S)
 
@@ -50,12 +48,13 @@ TestFragmentTwin = FragmentTwin.TestCase
 TestFragmentTwin.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 
 
-def test_a_flood_of_first_fragments_is_refused_until_they_expire() -> None:
+def test_a_new_datagram_takes_the_place_of_the_oldest() -> None:
     table = FragmentTable(100, 1)
     for i in range(100):
         table.remember((1, 2, i, 17), i, 53, i)
-    with pytest.raises(OSError, match="No space"):
-        table.remember((1, 2, 100, 17), 1, 53, 30 * S - 1)
-    table.remember((1, 2, 100, 17), 1, 53, 30 * S)
-    assert table.find((1, 2, 0, 17), 30 * S) is None
-    assert table.find((1, 2, 1, 17), 30 * S) == (1, 53)
+    table.remember((1, 2, 0, 17), 7, 53, 200)  # no longer the oldest
+    table.remember((1, 2, 100, 17), 8, 53, 201)
+    assert table.find((1, 2, 0, 17), 202) == (7, 53)
+    assert table.find((1, 2, 1, 17), 202) is None
+    assert table.find((1, 2, 2, 17), 202) == (2, 53)
+    assert table.find((1, 2, 100, 17), 202) == (8, 53)
