@@ -70,7 +70,7 @@ def c_rank(stem: str) -> int:
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
-def test_c_includes_point_down(path):
+def test_c_includes_point_down(path: Path) -> None:
     includes = re.findall(r'^#include "([^"]+)\.h"', path.read_text(), re.MULTILINE)
     rank = c_rank(path.stem)
     above = [name for name in includes if c_rank(name) > rank]
@@ -97,7 +97,7 @@ def allowed(name: str, room: str) -> bool:
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_python_imports_point_down(path):
+def test_python_imports_point_down(path: Path) -> None:
     parts = path.relative_to(ROOT / "netsim").parts
     if len(parts) == 1 and path.stem != "errors":
         return  # the package itself re-exports Lab
@@ -107,7 +107,7 @@ def test_python_imports_point_down(path):
     assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
 
-def test_a_planted_upward_include_is_found():
+def test_a_planted_upward_include_is_found() -> None:
     assert c_rank("engine_worker") > c_rank("stage_route") > c_rank("packet") > c_rank("base")
     assert not allowed("netsim.lab.control", "controllers")
     assert not allowed("netsim.dataplane.client", "controllers")
@@ -118,7 +118,7 @@ SIZES = {".c": 400, ".h": 400, ".py": 400, ".pyx": 400}
 
 
 @pytest.mark.parametrize("suffix", SIZES)
-def test_files_fit_on_a_few_screens(suffix):
+def test_files_fit_on_a_few_screens(suffix: str) -> None:
     roots = ("csrc", "netsim", "tests", "benchmarks")
     files = [
         p for root in roots for p in (ROOT / root).rglob(f"*{suffix}") if "build" not in p.parts
@@ -128,5 +128,20 @@ def test_files_fit_on_a_few_screens(suffix):
         for path in files
         if (lines := len(path.read_text().splitlines())) > SIZES[suffix]
         and not path.name.startswith("_core.")
+    }
+    assert not long
+
+
+FUNCTION_LINES = 40  # of Python; those of C are measured by clang-tidy
+
+
+def test_functions_fit_on_a_screen() -> None:
+    roots = ("netsim", "tests", "benchmarks")
+    long = {
+        f"{path.relative_to(ROOT)}: {node.name}": lines
+        for path in (p for root in roots for p in (ROOT / root).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES
     }
     assert not long

@@ -90,9 +90,7 @@ def test_a_nodes_range_is_a_24_or_two_bits_of_a_small_range(cidr: str, length: i
     assert Lab.parse({"spec": {"podCIDR": cidr}}).node_pod_length == length
 
 
-def test_a_pod_is_read_with_its_status() -> None:
-    pod = Pod.parse(
-        one("""
+POD = """
 apiVersion: v1
 kind: Pod
 metadata:
@@ -128,8 +126,11 @@ status:
   containerStatuses: [{name: a, restartCount: 2}, {name: b, restartCount: 1}]
   conditions:
   - {type: Ready, status: "True", lastTransitionTime: "2026-01-01T00:00:05Z"}
-""")
-    )
+"""
+
+
+def test_a_pod_is_read_with_its_status() -> None:
+    pod = Pod.parse(one(POD))
     (container,) = pod.spec.containers
     assert (str(pod.key), pod.hostname, pod.spec.grace_s) == ("Pod shop/web-0", "first", 5)
     assert (pod.address, pod.wanted_ip) == (parse_address("10.244.0.9"), "10.244.0.9")

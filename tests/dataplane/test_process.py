@@ -17,7 +17,7 @@ from netsim.dataplane import messages as m
 from netsim.dataplane.client import DataplaneClient, RefusedError
 from netsim.dataplane.plan import plan
 from netsim.dataplane.records import TraceFilter
-from netsim.dataplane.rows import Changes, Tables
+from netsim.dataplane.rows import Changes, PodRow, Tables
 from netsim.errors import NetsimError
 from tests.dataplane.lab import SERVICE, node, pod, whole
 from tests.dataplane.sandboxes import Sandboxes, sandboxes
@@ -130,30 +130,54 @@ def test_rows_left_out_are_an_error_that_names_them(path: Path, boxes: Sandboxes
     talk(path, say)
 
 
-def test_counters_flows_and_decisions_have_names(path: Path, boxes: Sandboxes) -> None:
-    async def say(client: DataplaneClient) -> None:
-        await client.hello(HELLO)
-        await client.apply(EVERYTHING, 5)
-        await client.trace(TraceFilter(dport=80), "n1")
-        boxes.send(pod(1, 1), IP(src="10.244.1.2", dst="10.96.0.1") / TCP(dport=80))
-        arrived = [p for p in (pod(2, 1), pod(2, 2)) if not boxes.nothing_for(p)]
-        while not arrived:
-            await asyncio.sleep(0.001)
-            arrived = [p for p in (pod(2, 1), pod(2, 2)) if not boxes.nothing_for(p)]
+async def ask_the_service(client: DataplaneClient, boxes: Sandboxes) -> PodRow:
+    """Trace a connection from a pod on n1 to the service; the pod on n2 that was chosen for it."""
+    await client.hello(HELLO)
+    await client.apply(EVERYTHING, 5)
+    await client.trace(TraceFilter(dport=80), "n1")
+    boxes.send(pod(1, 1), IP(src="10.244.1.2", dst="10.96.0.1") / TCP(dport=80))
+    while True:
+        for to in (pod(2, 1), pod(2, 2)):
+            if not boxes.nothing_for(to):
+                return to
+        await asyncio.sleep(0.001)
 
+
+def test_counters_have_names(path: Path, boxes: Sandboxes) -> None:
+    async def say(client: DataplaneClient) -> None:
+        arrived = await ask_the_service(client, boxes)
         counters = await client.stats()
         assert counters["n1"]["service_hits"] == 1
         stats = await client.all_stats()
         assert stats.nodes["n2"].packets == 1
         assert stats.ifaces["pod/default/p11"].rx_packets == 1
-        assert stats.ifaces[f"pod/{arrived[0].name}"].tx_packets == 1
+        assert stats.ifaces[f"pod/{arrived.name}"].tx_packets == 1
         assert {"node/n1/cni", "node/n1/tunnel", "node/n1/wire"} < stats.ifaces.keys()
+        info = await client.info()
+        assert (info["workers"], info["services"], info["pid"]) == (1, 1, os.getpid())
 
+    talk(path, say)
+
+
+def test_flows_have_names_and_can_be_forgotten(path: Path, boxes: Sandboxes) -> None:
+    async def say(client: DataplaneClient) -> None:
+        arrived = await ask_the_service(client, boxes)
         [flow] = (flows := await client.flows("n1")).flows
-        assert (flow.original.dst, flow.reply.src) == (SERVICE, arrived[0].addr)
+        assert (flow.original.dst, flow.reply.src) == (SERVICE, arrived.addr)
         assert flows.services == {flow.service: "default/web:http"}
         assert flow.expires_ns > flows.now_ns
+        await client.clear_flows("n1")
+        assert (await client.flows("n1")).flows == []
+        for call in (client.flows, client.clear_flows):
+            with pytest.raises(RefusedError, match="node n9 is not here"):
+                await call("n9")
 
+    talk(path, say)
+
+
+def test_decisions_have_names(path: Path, boxes: Sandboxes) -> None:
+    async def say(client: DataplaneClient) -> None:
+        await ask_the_service(client, boxes)
         decisions = (await client.trace_drain()).records
         said = {
             d.event: (d.node, d.iface, d.subject, d.revision) for d in decisions if d.node == "n1"
@@ -163,13 +187,6 @@ def test_counters_flows_and_decisions_have_names(path: Path, boxes: Sandboxes) -
         assert said["routed"][2] == "peer"
         assert said["forwarded"][2] == "node/n1/wire"
         await client.trace(None)
-        await client.clear_flows("n1")
-        assert (await client.flows("n1")).flows == []
-        info = await client.info()
-        assert (info["workers"], info["services"], info["pid"]) == (1, 1, os.getpid())
-        for call in (client.flows, client.clear_flows):
-            with pytest.raises(RefusedError, match="node n9 is not here"):
-                await call("n9")
 
     talk(path, say)
 
