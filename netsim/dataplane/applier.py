@@ -102,7 +102,9 @@ class Applier:
         """Put changes in place and publish them; one line for each row that was left out."""
         self._problems = []
         todo = steps(self.tables(), changes)
+        # first, so that nobody is sent to a pod that goes
         self._each("service", changes.remove_services, self._remove_service)
+        self._each("service", changes.services, lambda row: self._set_service(row, revision))
         self._each("pod", todo.remove_pods, self._remove_pod)
         self._each("node", todo.remove_nodes, self._remove_node)
         self._lab = changes.lab or self._lab
@@ -112,7 +114,6 @@ class Applier:
             self._each("paths", [changes], self._set_paths)
         self._each("pod", todo.add_pods, self._add_pod)
         self._each("node", sorted(self._stale & self.nodes.keys()), self._set_local_routes)
-        self._each("service", changes.services, lambda row: self._set_service(row, revision))
         self.engine.publish(revision)
         self.revision = revision
         return self._problems

@@ -77,6 +77,22 @@ def test_a_service_leads_to_its_endpoint(lab: Stepped) -> None:
     assert web.addr == SERVICE
 
 
+def test_nobody_is_sent_to_a_pod_that_goes(lab: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    desired, gone, kept = whole(pods=2), pod(2, 1), pod(2, 2)
+    lab.apply(desired)
+    remove, asked = lab.applier._remove_pod, list[int]()
+
+    def removed(name: str) -> None:
+        asked.extend(e.addr for row in lab.applier.services.values() for e in row.endpoints)
+        remove(name)
+
+    monkeypatch.setattr(lab.applier, "_remove_pod", removed)
+    pods = {name: row for name, row in desired.pods.items() if row != gone}
+    web = service(kept)
+    lab.apply(dataclasses.replace(desired, pods=pods, services={web.key: web}))
+    assert asked == [kept.addr]
+
+
 def test_what_goes_is_gone_and_what_stays_runs_on(lab: Stepped) -> None:
     lab.apply(whole(3))
     stays = {name: i for name, i in lab.applier.pod_ifaces.items() if name != "default/p22"}
