@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fragment_table.c - which ports a fragmented datagram has.
  *
- * Theory: chains from a hashed array of heads. All entries live equally long, so a list in order of
- * age is a list in order of expiry: remembering one first forgets what has expired at its old end.
- * Entries are numbered from 1, 0 ends chains and lists.
+ * Theory: chains from a hashed array of heads, and a list in order of age: a new entry takes the
+ * place of the oldest once all are used, so that many datagrams per second cost those that nobody
+ * waits for any more. Entries are numbered from 1, 0 ends chains and lists.
  */
 #include "fragment_table.h"
 
@@ -24,7 +24,6 @@ struct fragment_table {
 	uint64_t seed;
 	uint32_t max;
 	uint32_t used; /* entries that have ever been taken */
-	uint32_t free; /* chained through chain */
 	uint32_t oldest;
 	uint32_t newest;
 	uint32_t heads_mask;
@@ -101,57 +100,44 @@ static void age_append(struct fragment_table *t, uint32_t i)
 	t->newest = i;
 }
 
-static void forget_expired(struct fragment_table *t, uint64_t now_ns)
+/* The oldest entry, out of its chain and the list of ages. */
+static uint32_t oldest_unlink(struct fragment_table *t)
 {
-	while (t->oldest && t->entries[t->oldest].expires_ns <= now_ns) {
-		uint32_t i = t->oldest;
-		struct entry *e = &t->entries[i];
-		uint32_t *link = head_of(t, &e->key);
+	uint32_t i = t->oldest;
+	struct entry *e = &t->entries[i];
+	uint32_t *link = head_of(t, &e->key);
 
-		while (*link != i)
-			link = &t->entries[*link].chain;
-		*link = e->chain;
-		age_unlink(t, e);
-		e->chain = t->free;
-		t->free = i;
-	}
+	while (*link != i)
+		link = &t->entries[*link].chain;
+	*link = e->chain;
+	age_unlink(t, e);
+	return i;
 }
 
-/* An entry in its chain, not yet in the list of ages; 0 if none is free. */
+/* An entry in its chain, not yet in the list of ages. */
 static uint32_t entry_take(struct fragment_table *t, const struct fragment_key *k)
 {
-	uint32_t i = t->free, *head = head_of(t, k);
+	uint32_t i = t->used < t->max ? ++t->used : oldest_unlink(t), *head = head_of(t, k);
 
-	if (i)
-		t->free = t->entries[i].chain;
-	else if (t->used < t->max)
-		i = ++t->used;
-	else
-		return 0;
 	t->entries[i].key = *k;
 	t->entries[i].chain = *head;
 	*head = i;
 	return i;
 }
 
-int fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport,
-		      be16 dport, uint64_t now_ns)
+void fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport,
+		       be16 dport, uint64_t now_ns)
 {
-	uint32_t i;
+	uint32_t i = chain_find(t, k);
 
-	forget_expired(t, now_ns);
-	i = chain_find(t, k);
 	if (i)
 		age_unlink(t, &t->entries[i]);
 	else
 		i = entry_take(t, k);
-	if (!i)
-		return -ENOSPC;
 	age_append(t, i);
 	t->entries[i].expires_ns = now_ns + FRAGMENT_TIMEOUT_S * NS_PER_S;
 	t->entries[i].sport = sport;
 	t->entries[i].dport = dport;
-	return 0;
 }
 
 bool fragment_find(const struct fragment_table *t, const struct fragment_key *k, uint64_t now_ns,

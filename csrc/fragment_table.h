@@ -28,10 +28,10 @@ void fragment_table_free(struct fragment_table *t);
 /**
  * fragment_remember() - First fragment seen: later ones have these ports
  *
- * Return: 0, -ENOSPC when the table is full of live entries.
+ * In a full table it takes the place of the oldest, whose later fragments have long passed.
  */
-int fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport,
-		      be16 dport, uint64_t now_ns);
+void fragment_remember(struct fragment_table *t, const struct fragment_key *k, be16 sport,
+		       be16 dport, uint64_t now_ns);
 
 /**
  * fragment_find() - Ports of a later fragment

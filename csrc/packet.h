@@ -46,7 +46,6 @@ enum {
 	X(SPOOFED, "spoofed", "source address does not belong to the pod")                         \
 	X(FRAGMENT_ORPHAN, "fragment-orphan",                                                      \
 	  "fragment came without or before its first fragment")                                    \
-	X(FRAGMENT_FULL, "fragment-full", "fragment table is full")                                \
 	X(TUNNEL_SHORT, "tunnel-short", "tunnel packet shorter than its headers")                  \
 	X(TUNNEL_BAD, "tunnel-bad", "tunnel header flags or inner Ethernet type not understood")   \
 	X(TUNNEL_VNI, "tunnel-vni", "tunnel packet for another VNI")                               \

@@ -253,10 +253,9 @@ static enum drop_reason follow_fragment(const struct stage_ctx *ctx, struct pack
 
 	if (why != DROP_NONE)
 		return why;
-	return fragment_remember(ctx->node->fragments, &k, (be16)*ports, (be16)(*ports >> 16),
-				 ctx->now_ns)
-		   ? DROP_FRAGMENT_FULL
-		   : DROP_NONE;
+	fragment_remember(ctx->node->fragments, &k, (be16)*ports, (be16)(*ports >> 16),
+			  ctx->now_ns);
+	return DROP_NONE;
 }
 
 /* As much of the key as is known, also of packets that are dropped: decision records show it. */

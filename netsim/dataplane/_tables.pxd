@@ -126,8 +126,8 @@ cdef extern from "fragment_table.h" nogil:
         pass
     int fragment_table_new(fragment_table **out, size_t max, uint64_t seed)
     void fragment_table_free(fragment_table *t)
-    int fragment_remember(fragment_table *t, const fragment_key *k, uint16_t sport,
-                          uint16_t dport, uint64_t now_ns)
+    void fragment_remember(fragment_table *t, const fragment_key *k, uint16_t sport,
+                           uint16_t dport, uint64_t now_ns)
     bint fragment_find(const fragment_table *t, const fragment_key *k, uint64_t now_ns,
                        uint16_t *sport, uint16_t *dport)
 

@@ -32,16 +32,15 @@ def first_fragment(number: int) -> Packet:
     return IP(src=A, dst=B, id=number, flags="MF") / UDP(sport=number) / Raw(b"x" * 8)
 
 
-def test_too_many_datagrams_in_fragments() -> None:
+def test_a_stream_of_datagrams_in_fragments_never_stops() -> None:
     with Lab() as lab:
         for number in range(1, 4000):
             lab.put("a1", first_fragment(number))
-        lab.run()
-        passed = len(lab.take("b1"))
-        assert lab.drops() == {"fragment-full": 3999 - passed}
-        assert passed >= 512
-        lab.now += 31
-        lab.out("a1", first_fragment(5000), "b1")  # the old ones are forgotten
+            lab.put("a1", IP(src=A, dst=B, id=number, frag=2, proto=17) / Raw(b"y"))
+            lab.run()
+            assert len(lab.take("b1")) == 2
+        late = IP(src=A, dst=B, id=1, frag=3, proto=17) / Raw(b"y")
+        assert lab.refuses("a1", late) == "fragment-orphan"  # the table is bounded
 
 
 def test_a_receiver_that_does_not_read() -> None:
