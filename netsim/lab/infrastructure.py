@@ -149,9 +149,7 @@ class Infrastructure:
         self._made.pop(name, None)
         self._routes.pop(name, None)
 
-    def _node_routes(
-        self, lab: Lab, node: sandbox.NodeNet, nets: list[NodeNet]
-    ) -> list[Route]:
+    def _node_routes(self, lab: Lab, node: sandbox.NodeNet, nets: list[NodeNet]) -> list[Route]:
         peers = [
             sandbox.PeerNet(n.address, n.pod_cidr, n.pod_len) for n in nets if n.name != node.name
         ]
