@@ -163,7 +163,9 @@ def _wait_gone(api: ApiClient, chosen: list[tuple[meta.Kind, str, str]], timeout
     "  sudo netsim scale rs web-5d4f --replicas 0\n"
     "  sudo netsim scale deploy/a deploy/b --replicas 2"
 )
-@click.argument("what", nargs=-1, required=True, metavar="TYPE/NAME... | TYPE NAME...")
+@click.argument(
+    "what", nargs=-1, required=True, metavar="TYPE/NAME... | TYPE NAME...", shell_complete=objects
+)
 @click.option("--replicas", type=click.IntRange(min=0), required=True, help="How many.")
 @namespace_option
 @lab_option

@@ -14,7 +14,7 @@ from netsim.api import meta
 from netsim.cli import output
 from netsim.cli.common import chosen_lab, client_of, lab_option, namespace_option
 from netsim.cli.completion import pods_and_nodes
-from netsim.errors import UsageError
+from netsim.errors import NetsimError, UsageError
 from netsim.lab.captures import Capture
 from netsim.lab.targets import locate, qualified
 
@@ -119,21 +119,27 @@ def capture_command(
     else:
         out = Path(str(file))
     capture = Capture(api, name, out, snaplen)
+    ended = False
     try:
         with capture:
             if file not in (None, "-"):
                 output.note(f"capturing {name} to {file}; Ctrl-C ends it")
-            capture.wait(duration)
+            ended = capture.wait(duration)
     except KeyboardInterrupt:
         pass
     finally:
         if printer is not None and printer.stdin is not None:
             printer.stdin.close()
             printer.wait()
+    if ended:
+        raise NetsimError(
+            f"the capture of {name} ended early", "the lab or its data plane went away"
+        )
     output.note(f"{capture.captured} packets captured, {capture.missed} missed")
 
 
 def _tcpdump() -> subprocess.Popen[bytes]:
     if shutil.which("tcpdump") is None:
         raise UsageError("tcpdump is not installed", hint="apt install tcpdump, or use -w FILE")
-    return subprocess.Popen(["tcpdump", "-n", "-l", "-r", "-"], stdin=subprocess.PIPE)
+    argv = ["tcpdump", "-n", "-l", "-r", "-"]
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, process_group=0)  # Ctrl-C is ours alone

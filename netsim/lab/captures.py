@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +11,7 @@ from typing import IO, Self
 from urllib.parse import urlencode
 
 from netsim.api.fields import number
+from netsim.errors import NetsimError
 from netsim.lab.targets import qualified
 from netsim.server.client import ApiClient
 
@@ -25,6 +28,8 @@ class Capture:
         self._api = api
         self._query = urlencode({"target": qualified(target), "snaplen": snaplen})
         self._file = file
+        self._ended = threading.Event()
+        self._error: Exception | None = None
         self.captured = 0
         self.missed = 0
 
@@ -42,29 +47,53 @@ class Capture:
 
     def start(self) -> None:
         """Begin; packets from here on are in the file. NotFoundError, UsageError."""
-        self._answer = self._api.open("GET", f"/netsim/captures?{self._query}")
         self._out = self._file.open("wb") if isinstance(self._file, Path) else self._file
-        self._thread = threading.Thread(target=self._copy, name="capture", daemon=True)
-        self._thread.start()
+        try:
+            self._answer = self._api.open("GET", f"/netsim/captures?{self._query}")
+        except BaseException:
+            self._close_file()
+            raise
+        threading.Thread(target=self._copy, name="capture", daemon=True).start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the capture ends by itself; whether it has."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._ended.wait(timeout_s)
 
     def stop(self) -> None:
-        """End it and wait until all that was captured is in the file."""
-        if self._thread.is_alive():
-            number_text = self._answer.headers.get("Netsim-Capture", "")
-            with self._api as api:
-                done = api.call("DELETE", f"/netsim/captures/{number_text}")
-            self.captured, self.missed = number(done, "captured"), number(done, "missed")
-        self._thread.join()
-        self._answer.close()
-        if isinstance(self._file, Path):
-            self._out.close()
+        """End it and wait until all that was captured is in the file.
+
+        OSError: it could not be written. NetsimError: the lab went away meanwhile.
+        """
+        try:
+            if not self._ended.is_set():
+                number_text = self._answer.headers.get("Netsim-Capture", "")
+                done = self._api.call("DELETE", f"/netsim/captures/{number_text}")
+                self.captured, self.missed = number(done, "captured"), number(done, "missed")
+                self._ended.wait()
+        finally:
+            self._api.close()
+            self._close_file()
+        if self._error is not None:
+            raise self._error
 
     def _copy(self) -> None:
-        while chunk := self._answer.read1(1 << 16):
-            self._out.write(chunk)
-            self._out.flush()
+        try:
+            with self._answer:
+                while chunk := self._read():
+                    self._out.write(chunk)
+                    self._out.flush()
+        except Exception as error:
+            self._error = error
+        finally:
+            self._ended.set()
+
+    def _read(self) -> bytes:
+        try:
+            return self._answer.read1(1 << 16)
+        except (OSError, http.client.HTTPException) as error:
+            raise NetsimError("the lab went away", str(error)) from error
+
+    def _close_file(self) -> None:
+        if isinstance(self._file, Path):
+            with contextlib.suppress(BrokenPipeError):
+                self._out.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -77,6 +78,17 @@ def start(*args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[
         env=environment() if env is None else dict(env),
         cwd=ROOT,
     )
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float = 20) -> Result:
+    """Wait for a started command's end, and close its pipes; kill it if it does not end."""
+    killer = threading.Timer(timeout_s, process.kill)
+    killer.start()
+    with process:
+        out = process.stdout.read() if process.stdout else ""
+        err = process.stderr.read() if process.stderr else ""
+    killer.cancel()
+    return Result(process.returncode, out, err)
 
 
 def succeed(*args: str, stdin: str = "") -> Result:

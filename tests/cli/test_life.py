@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import EXAMPLES, environment, run, start, succeed
+from tests.cli.command import EXAMPLES, environment, finish, run, start, succeed
 from tests.cli.conftest import LAB, TOPOLOGY
 
 pytestmark = pytest.mark.linux
@@ -146,10 +146,10 @@ def test_ctrl_c_leaves_the_lab_and_says_so(own_lab: tuple[str, Path]) -> None:
         if "Pod default/late" in line:
             break
     up.send_signal(signal.SIGINT)
-    _, err = up.communicate(timeout=20)
-    assert up.returncode == 130
-    assert f"interrupted; lab {name} is left as it is: netsim status {name}" in err
-    assert "Traceback" not in err
+    said = finish(up)
+    assert said.code == 130
+    assert f"interrupted; lab {name} is left as it is: netsim status {name}" in said.err
+    assert "Traceback" not in said.err
     assert name in succeed("ps", "-o", "name").lines
 
 
