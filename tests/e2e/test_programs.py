@@ -59,9 +59,10 @@ def network(request: pytest.FixtureRequest, runnable: None) -> Iterator[Network]
         world.pod("client", 1, CLIENT),
         world.pod("neighbour", 1, NEIGHBOUR),
         world.answerer("web", 2, WEB, labels={"app": "web"}),
-        world.pod("iperf", 2, IPERF, ["iperf3", "--server"]),
+        world.pod("iperf", 2, IPERF, ["iperf3", "--server"], labels={"app": "iperf"}),
         world.pod("dns", 2, "10.244.1.12", dns, labels={"app": "dns"}),
         world.service("web", "10.96.0.80", [("TCP", 80, 8080)]),
+        world.service("iperf", "10.96.0.52", [("TCP", 5201, 5201)]),
         world.service("dns", "10.96.0.10", [("UDP", 53, 53)]),
     ]
     with Lab(objects, name=world.lab_name()) as lab:
@@ -182,6 +183,23 @@ def test_a_pod_with_too_large_an_mtu_is_told_the_right_one(network: Network) -> 
     assert "1 received" in network.ping("neighbour", WEB, "-Mdo", "-s", fits)
     whole = network.ping("neighbour", WEB, "-Mdont", "-s", str(large - HEADERS))
     assert "1 received" in whole, "without DF the node cuts it"
+
+
+@pytest.mark.parametrize("target", [IPERF, "10.96.0.52"], ids=["pod", "service"])
+def test_tcp_between_pods_with_too_large_an_mtu_learns_the_right_one(
+    network: Network, target: str
+) -> None:
+    pods = ["neighbour", "iperf"]
+    for pod in pods:
+        network.lab.run(pod, ["ip", "link", "set", "eth0", "mtu", str(network.mtu + 50)])
+    network.lab.run("neighbour", ["ip", "route", "flush", "cache"])
+    argv = ["iperf3", "-J", "-n", "8M", "--client", target]
+    end = json.loads(network.lab.run("neighbour", argv).stdout)["end"]
+    assert end["sum_sent"]["bytes"] >= 8 << 20
+    learnt = network.lab.run("neighbour", ["ip", "route", "get", target]).stdout
+    assert f"mtu {network.mtu}" in learnt
+    for pod in pods:
+        network.lab.run(pod, ["ip", "link", "set", "eth0", "mtu", str(network.mtu)])
 
 
 def test_nothing_of_this_is_dropped_without_need(network: Network) -> None:

@@ -1,7 +1,7 @@
 """Asks with datagrams: `udp_client.py ADDRESS PORT [SOURCE_PORT]`, one question a line of stdin.
 
 A line `size N` sends N bytes that must come back as they went. `df on` has datagrams never be
-fragmented. Each answer is a line, failures too: `timeout`, or the error's name.
+fragmented, `from PORT` goes on with another socket. Each answer is a line, failures too: `timeout`, or the error's name.
 """
 
 import errno
@@ -12,10 +12,13 @@ import sys
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 TIMEOUT_S = 2.0
 
-wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-wire.settimeout(TIMEOUT_S)
-wire.bind(("", int(sys.argv[3]) if len(sys.argv) > 3 else 0))
-wire.connect((sys.argv[1], int(sys.argv[2])))
+
+def connected(port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.settimeout(TIMEOUT_S)
+    made.bind(("", port))
+    made.connect((sys.argv[1], int(sys.argv[2])))
+    return made
 
 
 def pattern(size: int) -> bytes:
@@ -23,7 +26,7 @@ def pattern(size: int) -> bytes:
     return (seed * (size // len(seed) + 1))[:size]
 
 
-def ask(question: str) -> str:
+def ask(wire: socket.socket, question: str) -> str:
     word, _, size = question.partition(" ")
     if question == "df on":
         wire.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
@@ -36,9 +39,15 @@ def ask(question: str) -> str:
     return "same" if answer == said else f"{len(answer)} other bytes"
 
 
+wire = connected(int(sys.argv[3]) if len(sys.argv) > 3 else 0)
 for line in sys.stdin:
+    if line.startswith("from "):
+        wire.close()
+        wire = connected(int(line.split()[1]))
+        print("ok", flush=True)
+        continue
     try:
-        print(ask(line.strip()), flush=True)
+        print(ask(wire, line.strip()), flush=True)
     except TimeoutError:
         print("timeout", flush=True)
     except OSError as error:
