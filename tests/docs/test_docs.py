@@ -101,7 +101,10 @@ def test_every_command_has_a_section_with_its_options() -> None:
 
 
 def test_every_exit_code_is_listed() -> None:
-    kinds = [errors.NetsimError, *errors.NetsimError.__subclasses__()]
+    kinds: list[type[errors.NetsimError]] = [
+        errors.NetsimError,
+        *errors.NetsimError.__subclasses__(),
+    ]
     codes = {kind.exit_code for kind in kinds} | {0, 130}
     table = pages.rows(pages.section(COMMANDS_PAGE, "## Exit codes"))
     assert {int(cells[0]) for cells in table if cells[0].isdigit()} == codes
