@@ -96,7 +96,7 @@ class Lab:
         wanted = self._wanted()
         changes: list[Json] = []
         if self.running:
-            self._answering(timeout_s)
+            self._answering(time.monotonic() + timeout_s, timeout_s)
             changes = self._send(wanted, prune=True, dry_run=False)
         else:
             self.check()
@@ -135,7 +135,7 @@ class Lab:
         end = time.monotonic() + timeout_s
         reasons: list[str] = []
         while (left := end - time.monotonic()) > 0:
-            self._answering(left)
+            self._answering(end, timeout_s)
             with self.api as api:
                 status = api.call("GET", f"/netsim/wait?timeoutSeconds={min(left, 1):.3f}")
             if status.get("ready") is True:
@@ -145,9 +145,8 @@ class Lab:
             report(f"waiting for {len(reasons)}: {reasons[0]}" if reasons else "waiting")
         raise _late(self.name, timeout_s, reasons)
 
-    def _answering(self, timeout_s: float) -> None:
-        """Wait until control listens. NetsimError: the lab has ended; WaitTimeoutError."""
-        end = time.monotonic() + timeout_s
+    def _answering(self, end: float, timeout_s: float) -> None:
+        """Wait until control listens, until `end`. NetsimError: the lab died; WaitTimeoutError."""
         while True:
             launch.check_alive(self.name)
             with contextlib.suppress(NotFoundError), ApiClient(self._socket) as api:
