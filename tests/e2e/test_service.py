@@ -168,7 +168,7 @@ def test_what_a_node_asks_is_masqueraded(network: Network, local: bool) -> None:
 
 
 def test_udp_flows_spread_but_each_stays_where_it_is(network: Network) -> None:
-    seen = []
+    seen: list[str] = []
     with asker(network.lab, "client", "udp_client.py", WEB, "80") as udp:
         for port in range(5000, 5040):
             assert udp.ask(f"from {port}") == "ok"

@@ -1,7 +1,8 @@
 """Asks with datagrams: `udp_client.py ADDRESS PORT [SOURCE_PORT]`, one question a line of stdin.
 
 A line `size N` sends N bytes that must come back as they went. `df on` has datagrams never be
-fragmented, `from PORT` goes on with another socket. Each answer is a line, failures too: `timeout`, or the error's name.
+fragmented, `from PORT` goes on with another socket. Each answer is a line, failures too: `timeout`,
+or the name of the error.
 """
 
 import errno
