@@ -14,7 +14,7 @@
 enum {
 	FLOW_CHUNK_BYTES = 64 * 1024,
 	FLOW_CHUNK_HEADER = 64,
-	FLOW_ARENA_VERSION = 1, /* of struct flow's layout */
+	FLOW_ARENA_VERSION = 2, /* of struct flow's layout */
 };
 
 struct flow_arena;

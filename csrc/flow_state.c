@@ -78,7 +78,10 @@ static const uint32_t tcp_timeouts_s[FLOW_STATE_COUNT] = {
 };
 /* clang-format on */
 
-enum { TCP_UNANSWERED_S = 300 /* picked up in mid-connection, no answer seen yet */ };
+enum {
+	TCP_UNANSWERED_S = 300,  /* picked up in mid-connection, no answer seen yet */
+	UDP_STREAM_QUARTERS = 8, /* answered and still active after two seconds */
+};
 
 /* Protocols without states of their own: before and after an answer. */
 struct plain_timeouts {
@@ -138,7 +141,9 @@ uint32_t flow_timeout_s(uint8_t proto, enum flow_state state, uint8_t flags)
 	}
 	if (proto < ARRAY_SIZE(plain_timeouts) && plain_timeouts[proto].unanswered_s)
 		plain = &plain_timeouts[proto];
-	return flags & FLOW_SEEN_REPLY ? plain->answered_s : plain->unanswered_s;
+	uint8_t answered = proto == PROTO_UDP ? FLOW_ASSURED : FLOW_SEEN_REPLY;
+
+	return flags & answered ? plain->answered_s : plain->unanswered_s;
 }
 
 static inline void flow_renew(struct flow *f, uint64_t now_ns)
@@ -152,6 +157,9 @@ static bool tcp_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t 
 
 	if (next == BAD)
 		return false;
+	/* a SYN said again renews nothing: a dead endpoint is given up in time */
+	if (next == FLOW_SYN_SENT && f->state == FLOW_SYN_SENT && !(f->flags & FLOW_SEEN_REPLY))
+		next = KEEP;
 	if (reply)
 		f->flags |= FLOW_SEEN_REPLY;
 	if (next == KEEP)
@@ -164,12 +172,18 @@ static bool tcp_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t 
 	return true;
 }
 
+static bool udp_goes_on(const struct flow *f, uint64_t now_ns)
+{
+	return (uint8_t)(flow_quarters(now_ns) - f->born) >= UDP_STREAM_QUARTERS;
+}
+
 bool flow_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns)
 {
 	if (f->original.proto == PROTO_TCP)
 		return tcp_advance(f, reply, tcp_flags, now_ns);
 	if (f->flags & FLOW_SEEN_REPLY) {
-		f->flags |= FLOW_ASSURED;
+		if (f->original.proto != PROTO_UDP || udp_goes_on(f, now_ns))
+			f->flags |= FLOW_ASSURED;
 	} else if (reply) {
 		f->flags |= FLOW_SEEN_REPLY;
 		f->state = f->original.proto == PROTO_SCTP ? FLOW_ESTABLISHED : FLOW_REPLIED;

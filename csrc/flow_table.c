@@ -19,11 +19,11 @@
 #include "flow_index.h"
 
 enum {
-	FLOW_COMMIT = 0xf10e,
+	FLOW_COMMIT = 0xf1,
 	PER_CHUNK = (FLOW_CHUNK_BYTES - FLOW_CHUNK_HEADER) / sizeof(struct flow),
 	RECLAIM_BUDGET = 256, /* records to look at for an expired one when the table is full */
 };
-static_assert(FLOW_ARENA_VERSION == 1 && sizeof(struct flow) == 104, "a new layout: a new version");
+static_assert(FLOW_ARENA_VERSION == 2 && sizeof(struct flow) == 104, "a new layout: a new version");
 static_assert(offsetof(struct flow, reply) == 64, "see key_of()");
 static_assert(FLOWS_MAX < FLOW_NAME_MAX / 2, "a record's number and direction fit in a name");
 
@@ -165,7 +165,7 @@ void flow_table_prefetch_flow(const struct flow_table *t, uint32_t hash)
 		name_prefetch(t, flow_index_next(&t->index, &c));
 }
 
-static void commit_set(struct flow *f, uint16_t word)
+static void commit_set(struct flow *f, uint8_t word)
 {
 	__atomic_store_n(&f->commit, word, __ATOMIC_RELEASE);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* nothing below moves up */
@@ -261,6 +261,7 @@ int flow_table_insert(struct flow_table *t, const struct flow_key *original,
 	    .original = *original,
 	    .expires_ns = now_ns + flow_timeout_s(original->proto, state, 0) * NS_PER_S,
 	    .endpoint_slot = (uint32_t)FLOW_NO_SLOT,
+	    .born = flow_quarters(now_ns),
 	    .state = (uint8_t)state,
 	    .reply = *reply,
 	};

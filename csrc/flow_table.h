@@ -22,7 +22,7 @@ struct flow_arena;
 
 enum flow_state {
 	FLOW_NEW,      /* UDP, ICMP, other: no answer seen */
-	FLOW_REPLIED,  /* UDP and others: answer seen; UDP stream after that */
+	FLOW_REPLIED,  /* UDP and others: answer seen */
 	FLOW_SYN_SENT, /* TCP, as nf_conntrack names them */
 	FLOW_SYN_RECV,
 	FLOW_ESTABLISHED, /* SCTP too */
@@ -54,7 +54,8 @@ struct flow {
 	uint32_t service;       /* service.id of a translated flow */
 	uint32_t endpoint_slot; /* FLOW_NO_SLOT if not translated */
 	uint32_t endpoint_generation;
-	uint16_t commit; /* written last; flow_table.c's own */
+	uint8_t commit; /* written last; flow_table.c's own */
+	uint8_t born;   /* UDP: when it began, in quarters of a second */
 	uint8_t state;   /* enum flow_state */
 	uint8_t flags;   /* enum flow_flags */
 	struct flow_key reply;
@@ -154,6 +155,12 @@ void flow_table_walk(struct flow_table *t, uint64_t now_ns,
 size_t flow_table_count(const struct flow_table *t);
 size_t flow_table_bytes(const struct flow_table *t);
 
+/* Time in quarters of a second, modulo 64 s. */
+static inline uint8_t flow_quarters(uint64_t now_ns)
+{
+	return (uint8_t)(now_ns / (NS_PER_S / 4));
+}
+
 /**
  * flow_first_state() - State that a connection's first packet puts it in
  * @proto:	PROTO_*
@@ -188,7 +195,7 @@ bool flow_reopens(const struct flow *f, bool reply, uint8_t tcp_flags);
  * flow_timeout_s() - Timeout of a state, for tests and `get conntrack`
  * @proto:	PROTO_*
  * @state:	enum flow_state
- * @flags:	enum flow_flags (UDP: 30 s, 120 s once replied)
+ * @flags:	enum flow_flags (UDP: 30 s, 120 s once assured: a stream)
  */
 uint32_t flow_timeout_s(uint8_t proto, enum flow_state state, uint8_t flags);
 

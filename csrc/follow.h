@@ -22,9 +22,8 @@ static inline uint8_t packet_tcp_flags(const struct packet *p)
 bool follow_begins(const struct packet *p, enum flow_state *state);
 
 /* The packet takes the flow's decision; p->reply says in which direction it travels. */
-static inline void follow_flow(struct packet *p, struct flow *f)
+static inline void follow_flow(struct packet *p, const struct flow *f)
 {
-	p->flow = f;
 	p->to = flow_key_reversed(p->reply ? &f->original : &f->reply);
 }
 

@@ -9,7 +9,7 @@
  *   after stage_tunnel (off)  data/len are the inner IPv4 packet
  *   after stage_parse         l4_off, key, hash, and the fragment fields are valid; every header
  *                             up to and including L4 lies inside len
- *   after stage_flow          flow/reply/related say which tracked connection this belongs to
+ *   after stage_flow          of a tracked connection: reply, and to as its first packet decided
  *   after stage_service       to is the key that the packet will carry when it leaves
  *   after stage_route         out (and peer, for a wire) are set; the TTL is still unchanged
  *   after stage_translate     the bytes carry `to`; TTL decremented; flow remembered
@@ -22,7 +22,6 @@
 #include "wire.h"
 
 struct endpoint;
-struct flow;
 struct iface;
 struct peer_row;
 struct service;
@@ -134,7 +133,6 @@ struct packet {
 	struct flow_key key; /* as it arrived */
 	struct flow_key to;  /* as it leaves */
 
-	struct flow *flow; /* or NULL; may be forgotten after stage_flow: not to be followed then */
 	bool reply;        /* travels in the flow's reply direction */
 
 	const struct service *service;   /* stage_service's decision for a new flow */

@@ -80,6 +80,7 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 {
 	struct packet *p = b->pkt[i];
 	struct node *n = ctx->node;
+	bool refused = false;
 
 	if (UNLIKELY(stale(ctx, p, f))) {
 		stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_STALE, f->service, 0);
@@ -96,6 +97,7 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 			new_flow(ctx, b, i);
 			return;
 		}
+		refused = (flags & TCP_RST) && !(f->flags & FLOW_SEEN_REPLY);
 		if (UNLIKELY(!flow_advance(f, p->reply, flags, ctx->now_ns))) {
 			p->to = p->key;
 			packet_drop(p, DROP_FLOW_INVALID);
@@ -104,6 +106,8 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 	}
 	follow_flow(p, f);
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_HIT, f->service, f->state);
+	if (UNLIKELY(refused)) /* it never was a connection */
+		flow_table_remove(n->flows, f);
 }
 
 /* A table that no cache holds is waited for twice per batch instead of twice per packet. */

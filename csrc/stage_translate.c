@@ -122,7 +122,6 @@ static void remember(const struct stage_ctx *ctx, struct packet *p)
 		return;
 	}
 	describe_flow(p, f);
-	p->flow = f;
 	n->stats.flows_new++;
 	n->stats.service_hits += p->service != NULL;
 }

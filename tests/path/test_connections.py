@@ -42,6 +42,18 @@ def test_packets_of_a_new_connection_in_one_batch_stay_together(kind: str) -> No
         assert lab.stats().service_hits == 20
 
 
+def test_a_refused_connection_is_forgotten_at_once() -> None:
+    with Lab() as lab:
+        lab.service((B, 8080))
+        lab.out("a1", tcp(A, VIP), "b1")
+        assert lab.out("b1", tcp(B, A, 8080, 40000, "RA"), "a1").src == VIP
+        assert lab.engine.flows(lab.nodes[1].id) == []
+        lab.out("a1", tcp(A, VIP), "b1")
+        lab.out("b1", tcp(B, A, 8080, 40000, "SA"), "a1")
+        lab.out("b1", tcp(B, A, 8080, 40000, "R"), "a1")
+        assert [f.state for f in lab.engine.flows(lab.nodes[1].id)] == ["CLOSE"]
+
+
 def test_a_batch_of_a_masqueraded_connection_keeps_one_source_port() -> None:
     with Lab() as lab:
         lab.service((REMOTE, 8080))

@@ -65,10 +65,10 @@ def header(magic: int, version: int, owner: int) -> bytes:
 
 MAGIC = 0x4E534C46
 REFUSED = [
-    ("another version", header(MAGIC, 2, 7).ljust(CHUNK, b"\0")),
+    ("another version", header(MAGIC, 1, 7).ljust(CHUNK, b"\0")),
     ("no arena at all", b"#!/bin/sh".ljust(CHUNK, b"\n")),
     ("a file of another length", bytes(CHUNK + 1)),
-    ("a chunk without owner", header(MAGIC, 1, 0).ljust(CHUNK, b"\0")),
+    ("a chunk without owner", header(MAGIC, 2, 0).ljust(CHUNK, b"\0")),
 ]
 
 

@@ -68,6 +68,8 @@ def test_tcp_steps_as_the_kernels_table_says(old: str, kind: str, reply: bool) -
             assert after[3] == reply  # an answer was seen all the same
         elif expected == "sSS" and old != "sSS":
             assert (result, after) == ("reopens", before)
+        elif expected == "sSS":  # said again: renews nothing
+            assert (result, after) == ("SYN_SENT", before)
         else:
             timeout = _tables.timeout_s(TCP, SHORT[expected], reply)
             assert (result, after[5]) == (SHORT[expected], S + timeout * S)
@@ -188,7 +190,7 @@ def test_life_of_a_tcp_connection(
 @pytest.mark.parametrize(
     ("proto", "alone_s", "answered_s", "state"),
     [
-        (UDP, 30, 120, "REPLIED"),
+        (UDP, 30, 30, "REPLIED"),  # a stream only after two seconds
         (ICMP, 30, 30, "REPLIED"),
         (SCTP, 30, 210, "ESTABLISHED"),
         (GRE, 600, 600, "REPLIED"),
@@ -204,8 +206,31 @@ def test_protocols_without_states(proto: int, alone_s: int, answered_s: int, sta
     assert table.advance(keys[1], 0, S) == state
     flow = table.walk(S)[0]
     assert (flow[3], flow[4], flow[5]) == (True, False, S + answered_s * S)
-    assert table.advance(keys[0], 0, 2 * S) == state
+    assert table.advance(keys[0], 0, 3 * S) == state
     assert table.walk(S)[0][4]  # assured: not a probe
+
+
+def test_udp_is_a_stream_when_it_goes_on_for_two_seconds() -> None:
+    table, keys = connection(UDP, "NEW", 100 * S)
+    for at_s, way, lives_s, assured in [
+        (100.5, 0, 30, False),
+        (101, 1, 30, False),
+        (101.5, 0, 30, False),  # a question and its answer: DNS
+        (104, 1, 120, True),
+        (166.5, 0, 120, True),  # once a stream, always one
+    ]:
+        now = round(at_s * S)
+        table.advance(keys[way], 0, now)
+        flow = table.walk(now)[0]
+        assert (flow[5] - now, flow[4]) == (lives_s * S, assured), at_s
+
+
+def test_a_stream_that_is_answered_late_is_not_one_yet() -> None:
+    table, keys = connection(UDP, "NEW", 100 * S)
+    table.advance(keys[1], 0, 105 * S)
+    assert table.walk(105 * S)[0][5] == 135 * S
+    table.advance(keys[0], 0, 106 * S)
+    assert table.walk(106 * S)[0][5] == 226 * S
 
 
 def test_tcp_is_assured_once_the_handshake_is_complete() -> None:
