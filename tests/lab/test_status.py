@@ -125,5 +125,6 @@ def test_a_status_has_counts_nodes_and_counters() -> None:
     told = lab_status("t", made, UP, {"node1": {"packets": 3}})
     assert (told["kind"], told["name"], told["ready"]) == ("LabStatus", "t", True)
     assert told["counts"] == {"Node": 1, "Pod": 1, "Service": 0, "EndpointSlice": 0}
-    (node,) = told["nodes"] if isinstance(told["nodes"], list) else ()
+    assert isinstance(told["nodes"], list)
+    (node,) = told["nodes"]
     assert (node["pods"], node["revision"], node["counters"]) == (1, 7, {"packets": 3})
