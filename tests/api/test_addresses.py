@@ -1,9 +1,10 @@
-"""Ranges agree with the standard library's; addresses are strict."""
+"""Ranges agree with the standard library's and with netaddr's; addresses are strict."""
 
 from __future__ import annotations
 
 import ipaddress
 
+import netaddr
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +88,23 @@ def test_covering_holds_all_and_no_smaller_range_would(found: list[int], longest
     if cover.length < longest:
         halves = list(cover.subnets(cover.length + 1))
         assert not any(all(half.contains(a) for a in found) for half in halves)
+
+
+@given(st.lists(addresses, min_size=2), st.integers(0, 32))
+def test_covering_is_netaddrs_spanning_range(found: list[int], longest: int) -> None:
+    spanning = netaddr.spanning_cidr([netaddr.IPAddress(a, 4) for a in found])
+    wanted = min(longest, spanning.prefixlen)
+    assert str(covering(found, longest)) == str(netaddr.IPNetwork(f"{spanning.ip}/{wanted}").cidr)
+
+
+TEXTS = st.lists(
+    st.sampled_from(["0", "7", "01", "10", "255", "256", "0x1", "", " ", "-1"]), max_size=5
+).map(".".join)
+
+
+@given(TEXTS)
+def test_an_address_is_what_netaddr_takes_for_one(text: str) -> None:
+    assert (address_or_none(text) is not None) == netaddr.valid_ipv4(text, netaddr.INET_PTON)
 
 
 def test_nothing_covers_nothing() -> None:

@@ -8,6 +8,8 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from netsim.linux import net, netlink
 from tests.linux.conftest import ip
@@ -21,8 +23,7 @@ def dotted(address: int) -> str:
 
 @given(st.integers(1, 2**31 - 1), ADDRESSES, st.integers(0, 32))
 def test_an_address_request_is_what_pyroute2_builds(index: int, addr: int, length: int) -> None:
-    ifaddrmsg = pytest.importorskip("pyroute2.netlink.rtnl.ifaddrmsg")
-    message = ifaddrmsg.ifaddrmsg()
+    message = ifaddrmsg()
     message.update(family=2, prefixlen=length, index=index)
     message["attrs"] = [("IFA_LOCAL", dotted(addr)), ("IFA_ADDRESS", dotted(addr))]
     message["header"].update(type=net.RTM_NEWADDR, flags=0x601, sequence_number=7)
@@ -35,8 +36,7 @@ def test_an_address_request_is_what_pyroute2_builds(index: int, addr: int, lengt
 def test_a_route_request_is_what_pyroute2_builds(
     index: int, prefix: int, length: int, via: int, src: int
 ) -> None:
-    rtmsg = pytest.importorskip("pyroute2.netlink.rtnl.rtmsg")
-    message = rtmsg.rtmsg()
+    message = rtmsg()
     scope = 0 if via else 253
     message.update(family=2, dst_len=length, table=254, proto=110, scope=scope, type=1, flags=4)
     message["attrs"] = [("RTA_DST", dotted(prefix)), ("RTA_OIF", index)]
