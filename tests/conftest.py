@@ -1,6 +1,7 @@
 """What every test has: hypothesis profiles, the `linux` marker, and no engine left behind.
 
-NETSIM_HYPOTHESIS=default|ci|fuzz says how hard properties are tried.
+NETSIM_HYPOTHESIS=default|ci|fuzz says how hard properties are tried. NETSIM_REQUIRE_ALL=1, which CI
+sets, makes a failure of every skipped test but those that need what netsim can not install.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,34 @@ settings.register_profile("default", deadline=None, suppress_health_check=SLOW)
 settings.register_profile("ci", deadline=None, suppress_health_check=SLOW, max_examples=500)
 settings.register_profile("fuzz", deadline=None, suppress_health_check=SLOW, max_examples=20_000)
 settings.load_profile(os.environ.get("NETSIM_HYPOTHESIS", "default"))
+
+REQUIRE_ALL = os.environ.get("NETSIM_REQUIRE_ALL") == "1"
+MAY_SKIP = {"kubectl is not installed"}  # Debian has no package of it
+
+
+def require(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip whose reason is not in MAY_SKIP into a failure."""
+    if not REQUIRE_ALL or report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return
+    where = report.longrepr
+    reason = where[2].removeprefix("Skipped: ") if isinstance(where, tuple) else str(where)
+    if reason not in MAY_SKIP:
+        report.outcome = "failed"
+        report.longrepr = f"skipped: {reason}, and NETSIM_REQUIRE_ALL is set"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    require(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    require(report)
+    return report
 
 
 def linux_lacks() -> str | None:
