@@ -8,7 +8,7 @@ import click
 
 from netsim.api.fields import Json, items, mapping, number, text
 from netsim.cli import output
-from netsim.cli.common import client_of
+from netsim.cli.common import client_of, lab_option
 from netsim.cli.completion import labs
 
 
@@ -59,11 +59,12 @@ def _print(status: Json) -> None:
     "Examples:\n\n\b\n  sudo netsim status\n  sudo netsim status demo -o json\n"
     "  sudo netsim status -o json | jq '.nodes[].counters.drops'"
 )
-@click.argument("lab", required=False, shell_complete=labs)
+@click.argument("name", required=False, metavar="[LAB]", shell_complete=labs)
+@lab_option
 @click.option("-o", "--output", "how", type=click.Choice(["json", "yaml"]), help="Format.")
-def status_command(lab: str | None, how: str | None) -> None:
+def status_command(name: str | None, lab: str | None, how: str | None) -> None:
     """Show whether LAB is ready, what is not, and every node's counters and drops."""
-    status = client_of(lab).call("GET", "/netsim/status")
+    status = client_of(name or lab).call("GET", "/netsim/status")
     if how:
         output.dump(status, how)
     else:

@@ -76,7 +76,9 @@ class Control:
         self._controllers = [*all_controllers(BACKENDS), lambda p: sweep(p.view)]
         self._compiler = Compiler(BACKENDS)
         self.link = DataplaneLink(
-            state / "dataplane.sock", Hello(lab.workers, lab.seed, lab.wire), self.wake
+            state / "dataplane.sock",
+            Hello(lab.workers or os.cpu_count() or 1, lab.seed, lab.wire),
+            self.wake,
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
         self._probe_sockets = NodeSockets(lambda node: self.init.get(node_key(node)))

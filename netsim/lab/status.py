@@ -53,8 +53,10 @@ def _node_problem(node: Json, running: Running) -> str:
         return "its namespaces do not exist yet"
     if not holds(node, "Ready"):
         return text(condition(node, "Ready"), "message") or "not ready"
-    if running.revisions.get(name, -1) < running.published:
-        return f"runs revision {running.revisions.get(name, 0)}, not {running.published}"
+    if name not in running.revisions:
+        return "the data plane does not run it yet"
+    if running.revisions[name] < running.published:
+        return f"runs revision {running.revisions[name]}, not {running.published}"
     return ""
 
 
