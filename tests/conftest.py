@@ -21,7 +21,7 @@ settings.register_profile("fuzz", deadline=None, suppress_health_check=SLOW, max
 settings.load_profile(os.environ.get("NETSIM_HYPOTHESIS", "default"))
 
 REQUIRE_ALL = os.environ.get("NETSIM_REQUIRE_ALL") == "1"
-MAY_SKIP = {"kubectl is not installed"}  # Debian has no package of it
+MAY_SKIP = {"kubectl is not installed"}  # Debian has none that is not years old
 
 
 def require(report: pytest.TestReport | pytest.CollectReport) -> None:
