@@ -35,7 +35,7 @@ static uint64_t sent, serial;
 static void must(int error)
 {
 	if (error) {
-		fprintf(stderr, "path: %s\n", strerror(-error));
+		(void)fprintf(stderr, "path: %s\n", strerror(-error));
 		exit(1);
 	}
 }
@@ -50,7 +50,7 @@ static uint64_t now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
@@ -76,8 +76,8 @@ static struct endpoint_spec endpoint_of(uint32_t service, uint32_t n)
 	uint32_t pod_number = service * ENDPOINTS + n;
 	uint32_t peer = pod_number % PEERS, last = pod_number / PEERS + 2;
 
-	return (struct endpoint_spec){
-	    addr_from_v4(v4(10, 128 + peer, last >> 8 & 255, last & 255)), to_be16(8080)};
+	return (struct endpoint_spec){addr_from_v4(v4(10, 128 + peer, last >> 8 & 255, last & 255)),
+				      to_be16(8080)};
 }
 
 static void fill_tables(struct tables *t)
@@ -217,10 +217,10 @@ int main(int argc, char **argv)
 
 	if (argc < 5)
 		return 2;
-	flows = (uint32_t)atoi(argv[1]);
-	services = (uint32_t)atoi(argv[2]);
-	batch = (unsigned)atoi(argv[3]);
-	packets = (uint64_t)atoll(argv[4]) / batch * batch;
+	flows = (uint32_t)strtoul(argv[1], NULL, 10);
+	services = (uint32_t)strtoul(argv[2], NULL, 10);
+	batch = (unsigned)strtoul(argv[3], NULL, 10);
+	packets = strtoull(argv[4], NULL, 10) / batch * batch;
 	if (!flows || !services || flows / services + POD_PORT_FIRST > UINT16_MAX || !batch ||
 	    batch > BATCH_MAX || !packets || flows % STEP == 0 || (fresh && packets > flows))
 		return 2;
@@ -237,7 +237,8 @@ int main(int argc, char **argv)
 		all = run(packets, batch, true);
 		each[n] = ((double)all - (double)make) / (double)packets;
 	}
-	if (node->stats.packets != sent - REPEATS * packets || node->stats.flows_new < (fresh ? packets : flows))
+	if (node->stats.packets != sent - REPEATS * packets ||
+	    node->stats.flows_new < (fresh ? packets : flows))
 		must(-EPROTO);
 	qsort(each, REPEATS, sizeof(each[0]), compare);
 	printf("{\"ns\": %.2f, \"ns_min\": %.2f, \"ns_max\": %.2f, \"flows\": %zu}\n",
