@@ -86,17 +86,17 @@ static struct affinity *place_choose(struct affinity_table *t, uint32_t service,
 }
 
 bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client,
-		  struct addr endpoint, be16 port, uint64_t now_ns)
+		  uint32_t slot, uint32_t generation, uint64_t now_ns)
 {
 	struct affinity *a = place_choose(t, service, client);
 	bool evicted = a->used && !entry_is(a, service, client);
 
 	t->count += !a->used;
 	*a = (struct affinity){.client = client,
-			       .endpoint = endpoint,
 			       .renewed_ns = now_ns,
 			       .service = service,
-			       .port = port,
+			       .endpoint_slot = slot,
+			       .endpoint_generation = generation,
 			       .used = 1};
 	return evicted;
 }

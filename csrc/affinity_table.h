@@ -13,11 +13,11 @@
 
 struct affinity {
 	struct addr client;
-	struct addr endpoint;
 	uint64_t renewed_ns;
 	uint32_t service;
-	be16 port;
-	uint16_t used;
+	uint32_t endpoint_slot;
+	uint32_t endpoint_generation;
+	uint32_t used;
 };
 
 struct affinity_table;
@@ -39,12 +39,13 @@ const struct affinity *affinity_find(const struct affinity_table *t, uint32_t se
 				     struct addr client, uint64_t now_ns, uint32_t timeout_s);
 
 /**
- * affinity_set() - Remember or renew: @client of @service got @endpoint:@port at @now_ns
+ * affinity_set() - Remember or renew: @client of @service got the endpoint in @slot at @now_ns
+ * @generation:	of the slot: an endpoint that left and came back is another one (P-38)
  *
  * Return: true if another client's live entry had to go.
  */
 bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client,
-		  struct addr endpoint, be16 port, uint64_t now_ns);
+		  uint32_t slot, uint32_t generation, uint64_t now_ns);
 
 size_t affinity_table_count(const struct affinity_table *t);
 

@@ -153,6 +153,15 @@ const struct endpoint *service_endpoint_find(const struct service *s, struct add
 	return NULL;
 }
 
+const struct endpoint *service_endpoint_in(const struct service *s, uint32_t slot,
+					   uint32_t generation)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->endpoints[i].slot == slot)
+			return s->endpoints[i].generation == generation ? &s->endpoints[i] : NULL;
+	return NULL;
+}
+
 bool service_table_slot_alive(const struct service_table *t, uint32_t slot, uint32_t generation)
 {
 	return endpoint_slot_alive(&t->slots, slot, generation);

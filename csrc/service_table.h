@@ -125,6 +125,15 @@ static inline const struct endpoint *service_pick(const struct service *s, uint3
 const struct endpoint *service_endpoint_find(const struct service *s, struct addr addr, be16 port);
 
 /**
+ * service_endpoint_in() - The endpoint in a slot, or NULL if it has left the service since
+ * @s:		service
+ * @slot:	as remembered
+ * @generation:	as remembered
+ */
+const struct endpoint *service_endpoint_in(const struct service *s, uint32_t slot,
+					   uint32_t generation);
+
+/**
  * service_table_slot_alive() - Whether a remembered endpoint is still in its service (any thread)
  * @t:		table
  * @slot:	as remembered

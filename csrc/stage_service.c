@@ -22,7 +22,7 @@ static const struct endpoint *affine(const struct stage_ctx *ctx, const struct p
 	const struct affinity *a =
 	    affinity_find(ctx->node->affinity, s->id, p->key.src, ctx->now_ns, s->affinity_s);
 
-	return a ? service_endpoint_find(s, a->endpoint, a->port) : NULL;
+	return a ? service_endpoint_in(s, a->endpoint_slot, a->endpoint_generation) : NULL;
 }
 
 static const struct endpoint *choose(const struct stage_ctx *ctx, struct packet *p)
@@ -39,7 +39,7 @@ static const struct endpoint *choose(const struct stage_ctx *ctx, struct packet 
 		trace_choice(ctx, p, TRACE_SERVICE_CHOSEN, e);
 	}
 	if (s->affinity_s &&
-	    affinity_set(n->affinity, s->id, p->key.src, e->addr, e->port, ctx->now_ns))
+	    affinity_set(n->affinity, s->id, p->key.src, e->slot, e->generation, ctx->now_ns))
 		n->stats.affinity_evicted++;
 	return e;
 }

@@ -103,17 +103,17 @@ cdef extern from "route_table.h" nogil:
 
 cdef extern from "affinity_table.h" nogil:
     struct affinity:
-        addr endpoint
         uint64_t renewed_ns
-        uint16_t port
+        uint32_t endpoint_slot
+        uint32_t endpoint_generation
     struct affinity_table:
         pass
     int affinity_table_new(affinity_table **out, size_t max, uint64_t seed)
     void affinity_table_free(affinity_table *t)
     const affinity *affinity_find(const affinity_table *t, uint32_t service, addr client,
                                   uint64_t now_ns, uint32_t timeout_s)
-    bint affinity_set(affinity_table *t, uint32_t service, addr client, addr endpoint,
-                      uint16_t port, uint64_t now_ns)
+    bint affinity_set(affinity_table *t, uint32_t service, addr client, uint32_t slot,
+                      uint32_t generation, uint64_t now_ns)
     size_t affinity_table_count(const affinity_table *t)
 
 cdef extern from "fragment_table.h" nogil:

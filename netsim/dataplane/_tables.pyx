@@ -208,15 +208,14 @@ cdef class AffinityTable:
         affinity_table_free(self.table)
 
     def find(self, uint32_t service, client, uint64_t now_ns, uint32_t timeout_s):
-        """(address, port) of the client's endpoint or None."""
+        """(slot, generation) of the client's endpoint or None."""
         cdef addr c = to_addr(client)
         cdef const affinity *a = affinity_find(self.table, service, c, now_ns, timeout_s)
-        return None if a is NULL else (from_addr(a.endpoint), from_be16(a.port))
+        return None if a is NULL else (a.endpoint_slot, a.endpoint_generation)
 
-    def set(self, uint32_t service, client, address, uint16_t port, uint64_t now_ns):
+    def set(self, uint32_t service, client, uint32_t slot, uint32_t generation, uint64_t now_ns):
         """Remember; whether another client had to go."""
-        return affinity_set(self.table, service, to_addr(client), to_addr(address),
-                            to_be16(port), now_ns)
+        return affinity_set(self.table, service, to_addr(client), slot, generation, now_ns)
 
     def __len__(self):
         return affinity_table_count(self.table)

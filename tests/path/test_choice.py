@@ -110,6 +110,18 @@ def test_affinity_forgets_an_endpoint_that_left() -> None:
         assert {choose(lab, 1002 + i) for i in range(20)} == {second}
 
 
+def test_affinity_does_not_wait_for_an_endpoint_that_comes_back() -> None:
+    chosen = set()
+    for seed in range(20):
+        with Lab(seed=seed) as lab:
+            lab.service(*FOUR, affinity_s=10800)
+            first = choose(lab, 1000)
+            lab.service(*[e for e in FOUR if e[0] != first], affinity_s=10800)
+            lab.service(*FOUR, affinity_s=10800)
+            chosen.add(choose(lab, 1001) == first)
+    assert chosen == {True, False}
+
+
 def test_affinity_turned_off_and_on_acts_on_new_connections() -> None:
     with Lab() as lab:
         lab.service(*FOUR)

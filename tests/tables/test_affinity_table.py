@@ -30,8 +30,8 @@ class AffinityTwin(RuleBasedStateMachine):
 
     @rule(service=SERVICES, client=CLIENTS, endpoint=st.integers(1, 5))
     def set(self, service: int, client: int, endpoint: int) -> None:
-        assert not self.table.set(service, client, endpoint, 8080, self.now)
-        self.naive[service, client] = (endpoint, 8080, self.now)
+        assert not self.table.set(service, client, endpoint, 3, self.now)
+        self.naive[service, client] = (endpoint, 3, self.now)
 
     @rule(service=SERVICES, client=CLIENTS, timeout_s=st.sampled_from([1, 60, 10800]))
     def find(self, service: int, client: int, timeout_s: int) -> None:
