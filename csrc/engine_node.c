@@ -183,6 +183,12 @@ static int64_t read_stats(struct worker *w, void *arg)
 	const struct stats_args *args = arg;
 
 	(void)w;
+	for (uint32_t k = 0; k < args->node->iface_count; k++) {
+		struct iface *i = args->node->ifaces[k];
+
+		if (i->ops->count)
+			i->ops->count(i);
+	}
 	*args->out = args->node->stats;
 	return 0;
 }

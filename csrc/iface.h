@@ -97,6 +97,12 @@ struct iface_ops {
 	 */
 	void (*send)(struct iface *i, struct packet_pool *pool, struct packet *const *pkt,
 		     unsigned count);
+	/**
+	 * count() - Bring up to date what only the kernel counts, for who reads statistics
+	 *
+	 * NULL if there is no such thing.
+	 */
+	void (*count)(struct iface *i);
 	/** close() - Release everything, the iface itself included */
 	void (*close)(struct iface *i);
 };

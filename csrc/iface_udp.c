@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -36,26 +37,28 @@ static void held_drop_first(struct iface_udp *u, struct packet_pool *pool)
 	u->held_first++;
 }
 
-/* Datagrams lost because the socket's buffer was full: nobody else would count them. */
-static void count_overflow(struct iface_udp *u, uint32_t total)
+/* Datagrams lost because the socket's buffer was full, or damaged: nobody else would count them.
+ * Those that came while no data plane ran are among them.
+ */
+static void udp_count(struct iface *i)
 {
-	u->base.node->stats.drops[DROP_IFACE_FULL] += total - u->overflow_seen;
-	u->overflow_seen = total;
+	struct iface_udp *u = udp_of(i);
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(i->fd, SOL_SOCKET, SO_MEMINFO, info, &len) || len < sizeof(info))
+		return;
+	i->node->stats.drops[DROP_WIRE_OVERFLOW] += info[SK_MEMINFO_DROPS] - u->overflow_seen;
+	u->overflow_seen = info[SK_MEMINFO_DROPS];
 }
 
-static uint16_t read_control(struct iface_udp *u, struct msghdr *m)
+static uint16_t read_control(struct msghdr *m)
 {
 	int segment = 0;
-	uint32_t lost;
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO)
 			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
-		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-			memcpy(&lost, CMSG_DATA(c), sizeof(lost));
-			count_overflow(u, lost);
-		}
-	}
 	return segment > 0 && segment <= UINT16_MAX ? (uint16_t)segment : 0;
 }
 
@@ -100,7 +103,7 @@ static bool held_refill(struct iface_udp *u, struct packet_pool *pool)
 		struct held *h = &u->held[n];
 
 		h->packet->len = in.msg[n].msg_len;
-		h->segment = read_control(u, &in.msg[n].msg_hdr);
+		h->segment = read_control(&in.msg[n].msg_hdr);
 		h->src = in.from[n].sin_addr.s_addr;
 		h->sport = in.from[n].sin_port;
 	}
@@ -128,7 +131,8 @@ static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
 	} else {
 		p = packet_take(pool);
 		if (!p) {
-			node_count_drop(u->base.node, DROP_POOL_EMPTY);
+			u->base.node->stats.drops[DROP_POOL_EMPTY] +=
+			    (left + h->segment - 1) / h->segment;
 			held_drop_first(u, pool);
 			return NULL;
 		}
@@ -184,6 +188,7 @@ static const struct iface_ops udp_ops = {
     .name = "udp",
     .receive = udp_receive,
     .send = iface_udp_send,
+    .count = udp_count,
     .close = udp_close,
 };
 
@@ -205,7 +210,6 @@ static int socket_prepare(int fd, bool receives, bool df)
 		if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES))
 			(void)set_int(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_BYTES);
 		(void)set_int(fd, SOL_UDP, UDP_GRO, 1);
-		(void)set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
 	}
 	return set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
 }

@@ -42,6 +42,7 @@ enum {
 	X(BAD_OPTIONS, "bad-options", "IPv4 options are malformed or source-route the packet")     \
 	X(BAD_L4, "bad-l4", "transport header is malformed or longer than the packet")             \
 	X(BAD_ADDRESS, "bad-address", "source or destination address can not be forwarded")        \
+	X(MULTICAST, "multicast", "multicast or broadcast, which no backend carries")              \
 	X(SPOOFED, "spoofed", "source address does not belong to the pod")                         \
 	X(FRAGMENT_ORPHAN, "fragment-orphan",                                                      \
 	  "fragment came without or before its first fragment")                                    \
@@ -67,6 +68,8 @@ enum {
 	X(IFACE_DOWN, "iface-down", "the iface to leave through is gone or down")                  \
 	X(IFACE_FULL, "iface-full", "the receiver's queue is full")                                \
 	X(IFACE_ERROR, "iface-error", "the operating system refused the packet")                   \
+	X(WIRE_OVERFLOW, "wire-overflow",                                                          \
+	  "the kernel's buffer of the tunnel socket was full before it was read")                  \
 	X(RING_FULL, "ring-full", "the ring to another worker is full")                            \
 	X(POOL_EMPTY, "pool-empty", "no free packet buffer")
 

@@ -87,6 +87,12 @@ static enum drop_reason check_header(struct packet *p)
 	return DROP_NONE;
 }
 
+/* mDNS, IGMP and their like from programs that talk to everybody. */
+static bool is_multicast(be32 addr)
+{
+	return ((uint8_t)addr & 0xf0) == 224 || addr == UINT32_MAX;
+}
+
 /* 0/8, 127/8 and 224/3 (multicast, reserved, broadcast): never forwarded (RFC 1812 5.3.7). */
 static bool never_forwarded(be32 addr)
 {
@@ -99,8 +105,10 @@ static enum drop_reason check_addresses(const struct packet *p)
 {
 	const struct ipv4_hdr *ip = packet_ipv4(p);
 
-	if (never_forwarded(ip->src) || never_forwarded(ip->dst) || ip->src == ip->dst)
+	if (never_forwarded(ip->src) || ip->src == ip->dst)
 		return DROP_BAD_ADDRESS;
+	if (never_forwarded(ip->dst))
+		return is_multicast(ip->dst) ? DROP_MULTICAST : DROP_BAD_ADDRESS;
 	if (p->in->role == IFACE_POD && ip->src != addr_to_v4(p->in->addr))
 		return DROP_SPOOFED;
 	return DROP_NONE;

@@ -48,6 +48,14 @@ static enum drop_reason udp_proxy(struct packet *p)
 	return DROP_NONE;
 }
 
+/* flannel's proxy reads into a buffer of its device's MTU: the kernel refuses what was cut off. */
+static enum drop_reason udp_off(const struct node_config *c, struct packet *p)
+{
+	uint32_t size = p->gso_type ? (uint32_t)p->hdr_len + p->gso_size : p->len;
+
+	return size > c->mtu ? DROP_TRUNCATED : udp_proxy(p);
+}
+
 static enum drop_reason tunnel_off(const struct stage_ctx *ctx, struct packet *p)
 {
 	const struct node_config *c = &ctx->node->config;
@@ -59,7 +67,7 @@ static enum drop_reason tunnel_off(const struct stage_ctx *ctx, struct packet *p
 	peer = peer_table_find(ctx->peers, addr_from_v4(p->outer_src));
 	if (!peer || peer->node == ctx->node->id)
 		return DROP_TUNNEL_STRANGER;
-	why = c->backend == BACKEND_VXLAN ? vxlan_off(c, p) : udp_proxy(p);
+	why = c->backend == BACKEND_VXLAN ? vxlan_off(c, p) : udp_off(c, p);
 	if (why == DROP_NONE)
 		stage_trace(ctx, p, TRACE_TUNNEL_OFF, TRACE_DECAPSULATED, peer->node, 0);
 	return why;

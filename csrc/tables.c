@@ -26,6 +26,7 @@ struct retired_entry {
 int tables_new(struct tables **out, uint64_t seed)
 {
 	struct tables *t = aligned_alloc(CACHE_LINE, sizeof(*t));
+	struct peer_table *nobody = NULL;
 	int err;
 
 	if (!t)
@@ -33,10 +34,14 @@ int tables_new(struct tables **out, uint64_t seed)
 	memset(t, 0, sizeof(*t));
 	atomic_init(&t->generation, 1);
 	err = service_table_new(&t->services, seed);
+	if (!err) /* wires may have packets before there are peers */
+		err = peer_table_new(&nobody, NULL, 0);
 	if (err) {
+		service_table_free(t->services);
 		free(t);
 		return err;
 	}
+	atomic_init(&t->peers, nobody);
 	*out = t;
 	return 0;
 }

@@ -18,7 +18,7 @@ enum { WORKERS_MAX = 64 };
 
 struct tables {
 	struct service_table *services;
-	_Atomic(const struct route_table *) routes;
+	_Atomic(const struct route_table *) routes; /* NULL at first */
 	_Atomic(const struct peer_table *) peers;
 	_Atomic uint64_t revision; /* of the objects that the rows were compiled from */
 

@@ -229,3 +229,13 @@ def test_host_gw_over_the_kernel_serves_the_node_itself() -> None:
         answer = IP(src=THERE, dst=got.src) / TCP(sport=8080, dport=got[TCP].sport, flags="SA")
         back = lab.out("stack1", answer, "stack1")
         assert (back.src, back.dst, back[TCP].sport) == (VIP, node_addr(1), 80)
+
+
+@pytest.mark.parametrize("size", [1472, 1473])
+def test_the_udp_proxy_truncates_what_its_device_could_not_take(size: int) -> None:
+    big = IP(src=THERE, dst=HERE) / UDP() / Raw(b"x" * (size - 28))
+    with Lab("udp") as lab:
+        if size > lab.mtu:
+            assert lab.refuses("wire1", bytes(big)) == "truncated"
+        else:
+            lab.out("wire1", bytes(big), "a1")
