@@ -1,4 +1,4 @@
-"""The build: C core and Cython skin into extensions, and the answerer into a program.
+"""The build: C core and Cython skin into extensions, answerer and launcher into programs.
 
 NETSIM_BUILD=release|debug|asan|tsan|coverage picks a row of FLAVOURS; NETSIM_WERROR=1 makes
 warnings in csrc errors. Objects are kept per flavour under build/ and remade only when a source or
@@ -50,7 +50,10 @@ OURS = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", *WARNINGS]  # csrc o
 FLAGS = [*FLAVOUR.flags, *FLAVOUR.sanitize]
 
 CORE = sorted(str(path) for path in Path("csrc").glob("*.c"))
-ANSWERER = sorted(str(path) for path in Path("csrc/answerer").glob("*.c"))
+PROGRAMS = {  # package data beside the modules
+    name: sorted(str(path) for path in Path("csrc", name).glob("*.c"))
+    for name in ("answerer", "launcher")
+}
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 PXD = sorted(str(path) for path in Path("netsim/dataplane").glob("*.pxd"))
 
@@ -79,7 +82,7 @@ def extensions() -> list[Extension]:
 
 
 class BuildExt(build_ext):
-    """Compiles what is stale, on every core; then also links the answerer."""
+    """Compiles what is stale, on every core; then also links the programs."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -108,8 +111,8 @@ class BuildExt(build_ext):
 
         self.compiler.compile = compile_stale
         super().build_extensions()
-        if ANSWERER:
-            self.build_answerer(compile_stale(ANSWERER, output_dir=self.build_temp))
+        for name, sources in PROGRAMS.items():
+            self.build_program(name, compile_stale(sources, output_dir=self.build_temp))
 
     def build_extension(self, ext: Extension) -> None:
         directives = {"language_level": "3", "linetrace": FLAVOUR.linetrace}
@@ -123,29 +126,30 @@ class BuildExt(build_ext):
         ext.sources = [*made.sources, *rest]
         super().build_extension(ext)
 
-    def build_answerer(self, objects: list[str]) -> None:
-        """A program that is package data: answers for containers without a command."""
+    def build_program(self, name: str, objects: list[str]) -> None:
+        """A program that is package data: netsim/NAME."""
         where = Path(self.build_lib, "netsim")
         where.mkdir(parents=True, exist_ok=True)
         self.compiler.link_executable(
-            objects, "answerer", output_dir=str(where), extra_postargs=list(FLAVOUR.sanitize)
+            objects, name, output_dir=str(where), extra_postargs=list(FLAVOUR.sanitize)
         )
-        (where / "answerer").chmod(0o755)
+        (where / name).chmod(0o755)
 
     def run(self) -> None:
         super().run()
-        if self.inplace and ANSWERER:
-            shutil.copy(Path(self.build_lib, "netsim/answerer"), "netsim/answerer.new")
-            os.replace("netsim/answerer.new", "netsim/answerer")  # it may be running
+        if self.inplace:
+            for name in PROGRAMS:
+                shutil.copy(Path(self.build_lib, "netsim", name), f"netsim/{name}.new")
+                os.replace(f"netsim/{name}.new", f"netsim/{name}")  # it may be running
 
     def get_outputs(self) -> list[str]:
-        program = "netsim/answerer" if self.inplace else f"{self.build_lib}/netsim/answerer"
-        return [*super().get_outputs(), *([program] if ANSWERER else [])]
+        where = "netsim" if self.inplace else f"{self.build_lib}/netsim"
+        return [*super().get_outputs(), *(f"{where}/{name}" for name in PROGRAMS)]
 
     def get_output_mapping(self) -> dict[str, str]:
         mapping = dict(super().get_output_mapping())
-        if self.inplace and ANSWERER:
-            mapping[f"{self.build_lib}/netsim/answerer"] = "netsim/answerer"
+        if self.inplace:
+            mapping |= {f"{self.build_lib}/netsim/{name}": f"netsim/{name}" for name in PROGRAMS}
         return mapping
 
 

@@ -6,10 +6,11 @@ import fcntl
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from netsim.linux import ns, syscalls
 
-RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)  # ignored here, not in programs
+LAUNCHER = str(Path(__file__).parents[1] / "launcher")  # csrc/launcher
 
 
 def become_init() -> int:
@@ -44,18 +45,36 @@ def spawn(
     when no process can be made.
     """
     read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    everything = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    spaces = [sandbox[kind] for kind in ns.SANDBOX_KINDS if kind in sandbox]
+    moved: list[int] = []
     try:
-        pid = os.fork()
-        if pid == 0:
-            _child(write_end, argv, env, cwd, sandbox, fds)
+        places = _out_of_the_way([*fds, write_end, *spaces], moved)
+        pid = os.posix_spawn(
+            LAUNCHER,
+            [LAUNCHER, str(len(fds)), str(len(spaces)), cwd, *argv],
+            env,
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(places)],
+            setsigmask=(),
+            setsigdef=signal.valid_signals(),
+        )
     except OSError:
         os.close(read_end)
         raise
     finally:
-        os.close(write_end)
-        signal.pthread_sigmask(signal.SIG_SETMASK, everything)
+        for fd in (write_end, *moved):
+            os.close(fd)
     return pid, read_end
+
+
+def _out_of_the_way(fds: Sequence[int], moved: list[int]) -> list[int]:
+    """The descriptors, with copies (`moved` too) of those that one of the places is taken by."""
+    placed: list[int] = []
+    for fd in fds:
+        if fd < len(fds):
+            fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds))
+            moved.append(fd)
+        placed.append(fd)
+    return placed
 
 
 def exec_error(pipe: int) -> OSError | None:
@@ -66,35 +85,3 @@ def exec_error(pipe: int) -> OSError | None:
         return None
     number, _, text = data.decode(errors="replace").partition(" ")
     return OSError(int(number), text) if number else None
-
-
-def _child(
-    report: int,
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    cwd: str,
-    sandbox: Mapping[str, int],
-    fds: Sequence[int],
-) -> None:
-    """What the forked process does. Never returns."""
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in (*RESET, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.setsid()
-        syscalls.die_with_parent(signal.SIGKILL)
-        ns.enter(sandbox)
-        os.chdir(cwd)
-        report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, len(fds))
-        # First out of the way of each other, then into place.
-        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds)) for fd in fds]
-        for place, fd in enumerate(moved):
-            os.dup2(fd, place)
-        os.execvpe(argv[0], list(argv), dict(env))
-    except OSError as error:
-        os.write(report, f"{error.errno} {argv[0]}: {error.strerror}".encode())
-    except BaseException as error:
-        os.write(report, f"22 {argv[0]}: {error}".encode()[:4096])
-    finally:
-        os._exit(127)
