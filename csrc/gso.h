@@ -64,12 +64,34 @@ bool gso_fragment(const struct packet *p, size_t tunnel, uint16_t mtu, uint32_t 
  * @segment:	size of each datagram, not 0
  *
  * Copies the longest prefix of datagrams that are one TCP stream in order (same headers but for
- * length, id, checksum, sequence, PSH/FIN; checksums verified). Hostile bytes are safe: whatever
+ * length, id, checksum, sequence, PSH/FIN; checksums verified) or UDP datagrams that
+ * gso_join_udp() takes. Hostile bytes are safe: whatever
  * does not fit is left; a first datagram that can not be joined is copied alone, unjudged.
  *
  * Return: bytes consumed from @data, at least one datagram. gso_* and PACKET_NEEDS_CSUM are set if
  *         more than one went in.
  */
 size_t gso_join(struct packet *p, const uint8_t *data, size_t len, size_t tunnel, uint16_t segment);
+
+/**
+ * gso_join_udp() - gso_join() for UDP: whole datagrams of one flow and size, the last may be shorter
+ *
+ * Return: bytes consumed, 0 (and @p's room spoilt) if no two can be joined.
+ */
+size_t gso_join_udp(struct packet *p, const uint8_t *data, size_t len, size_t tunnel,
+		    uint16_t segment);
+
+/**
+ * gso_join_datagram() - Append a UDP datagram to the packet that came before it
+ * @to:		IPv4 at data; one datagram, or several already; room behind it up to PACKET_ROOM
+ * @p:		what came next by the same way; unchanged
+ *
+ * Joins what a kernel hands over with partial checksums (PACKET_NEEDS_CSUM, right so far), DF, one
+ * flow and one size (the last may be shorter). What gso_cut() makes of the result is what went in,
+ * but for the IPv4 identification.
+ *
+ * Return: whether @p's payload is now in @to.
+ */
+bool gso_join_datagram(struct packet *to, const struct packet *p);
 
 #endif

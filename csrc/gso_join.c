@@ -129,8 +129,11 @@ size_t gso_join(struct packet *p, const uint8_t *data, size_t len, size_t tunnel
 	uint8_t flags = 0;
 
 	if (used == len || !join_begin(&j, data, used, tunnel) ||
-	    !join_copy(&j, p->data, data, used))
-		return copy_alone(p, data, used);
+	    !join_copy(&j, p->data, data, used)) {
+		size_t datagrams = gso_join_udp(p, data, len, tunnel, segment);
+
+		return datagrams ? datagrams : copy_alone(p, data, used);
+	}
 	memcpy(p->data, data, j.headers);
 	j.payload = j.mss;
 	j.count = 1;

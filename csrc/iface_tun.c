@@ -2,7 +2,8 @@
 /* iface_tun.c - one read or write per packet, the virtio header in the packet's headroom.
  *
  * A receive stops after BATCH_BYTES: sixty-four super-packets would push each other out of the
- * cache before the pipeline sees them.
+ * cache before the pipeline sees them. Datagrams that come in a row are joined (gso_join_udp.c): one
+ * goes through the pipeline, and one write takes it into the next pod.
  */
 #include "iface_tun.h"
 
@@ -12,10 +13,15 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "gso.h"
 #include "iface_cut.h"
 #include "node.h"
 
-enum { BATCH_BYTES = 256 * 1024, READ_BYTES = 65535 };
+enum {
+	BATCH_BYTES = 256 * 1024,
+	BATCH_READS = 2 * BATCH_MAX,
+	READ_BYTES = 65535,
+};
 
 struct iface_tun {
 	struct iface base;
@@ -56,7 +62,8 @@ static unsigned tun_receive(struct iface *i, struct packet_pool *pool, struct ba
 	uint32_t bytes = 0;
 
 	b->count = 0;
-	while (b->count < BATCH_MAX && bytes < BATCH_BYTES) {
+	for (unsigned reads = 0;
+	     b->count < BATCH_MAX && bytes < BATCH_BYTES && reads < BATCH_READS; reads++) {
 		struct packet *p = packet_take(pool);
 		int n;
 
@@ -74,7 +81,10 @@ static unsigned tun_receive(struct iface *i, struct packet_pool *pool, struct ba
 		}
 		iface_count_rx(i, p, 0);
 		bytes += p->len;
-		b->pkt[b->count++] = p;
+		if (b->count && gso_join_datagram(b->pkt[b->count - 1], p))
+			packet_give(pool, p);
+		else
+			b->pkt[b->count++] = p;
 	}
 	return b->count;
 }

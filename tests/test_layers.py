@@ -32,6 +32,7 @@ C_PARTS = {
     "drop_reason": "packet",
     "flow_state": "flow_table",
     "gso_join": "gso",
+    "gso_join_udp": "gso",
     "vnet": "iface_tun",
 }
 C_FAMILIES = ("stage", "engine", "iface_udp")  # stage_route.c is part of stage, and so on

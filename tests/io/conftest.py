@@ -34,9 +34,11 @@ def compile_c(cc: str, arguments: list[str]) -> None:
 
 @pytest.fixture(scope="session")
 def shim(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Shim:
-    """gso.c, gso_join.c and vnet.c as Python calls."""
+    """gso.c, gso_join.c, gso_join_udp.c and vnet.c as Python calls."""
     out = tmp_path_factory.mktemp("shim") / "shim.so"
-    sources = [CSRC / f"{name}.c" for name in ("gso", "gso_join", "vnet", "checksum")]
+    sources = [
+        CSRC / f"{name}.c" for name in ("gso", "gso_join", "gso_join_udp", "vnet", "checksum")
+    ]
     compile_c(
         cc,
         [

@@ -12,6 +12,7 @@ BULK_BYTES = 32 << 20
 UDP_SEGMENT = 103
 DATAGRAMS = 40
 DATAGRAM_BYTES = 1000
+SEPARATE_BYTES = [64] * 15 + [63, 63, 1, 1400, 1400, 64, 65] + [64] * 17 + [900]
 
 
 def sink() -> None:
@@ -57,6 +58,16 @@ def segmented() -> None:
         s.settimeout(3)
         s.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, DATAGRAM_BYTES)
         s.sendto(payload, (B, 5000))
+        print(s.recv(65536).decode())
+
+
+def separate() -> None:
+    """Send numbered datagrams of changing sizes one by one, without a pause; print as segmented."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        s.connect((B, 5000))
+        for n, size in enumerate(SEPARATE_BYTES):
+            s.send(bytes([n]) * size)
         print(s.recv(65536).decode())
 
 

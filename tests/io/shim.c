@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shim.c - flat functions over gso.c, gso_join.c and vnet.c, for ctypes. Built by conftest.py. */
+/* shim.c - flat functions over gso*.c and vnet.c, for ctypes. Built by conftest.py. */
 #include <stdlib.h>
 
 #include "gso.h"
@@ -97,6 +97,37 @@ size_t shim_join(const uint8_t *data, size_t len, size_t tunnel, uint16_t segmen
 	free(exact);
 	free(p);
 	return used;
+}
+
+/* Joins packets of @sizes bytes, one after the other at @data, each as tun_receive() does. @out and
+ * @meta get what came of them. Returns how many that are.
+ */
+int shim_join_datagrams(const uint8_t *data, const uint16_t *sizes, int count, int partial,
+			uint8_t *out, struct shim_meta *meta)
+{
+	struct packet *last = NULL;
+	int made = 0;
+
+	for (int n = 0; n <= count; n++) {
+		struct packet *p = n < count ? make(data, sizes[n]) : NULL;
+
+		if (p) {
+			data += sizes[n];
+			p->flags = partial ? PACKET_NEEDS_CSUM : 0;
+			p->csum_offset = partial ? 6 : 0;
+			if (last && gso_join_datagram(last, p)) {
+				free(p);
+				continue;
+			}
+		}
+		if (last) {
+			describe(last, out, &meta[made++]);
+			out += last->len;
+			free(last);
+		}
+		last = p;
+	}
+	return made;
 }
 
 void shim_complete(const uint8_t *bytes, uint32_t len, size_t tunnel, uint8_t *out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +54,10 @@ class Shim:
             at += size
         return pieces
 
-    def _packet(self) -> Packet:
-        m = self._meta
+    def _packet(self, m: _Meta | None = None, at: int = 0) -> Packet:
+        m = m or self._meta
         return Packet(
-            bytes(memoryview(self._out)[: m.len]),
+            bytes(memoryview(self._out)[at : at + m.len]),
             m.flags,
             m.gso_type,
             m.gso_size,
@@ -92,6 +93,19 @@ class Shim:
             ctypes.byref(self._meta),
         )
         return used, self._packet()
+
+    def join_datagrams(self, datagrams: Sequence[bytes], *, partial: bool = True) -> list[Packet]:
+        """What tun_receive() makes of packets that it reads one after the other."""
+        sizes = (ctypes.c_uint16 * len(datagrams))(*map(len, datagrams))
+        metas = (_Meta * len(datagrams))()
+        made = self._c.shim_join_datagrams(
+            b"".join(datagrams), sizes, len(datagrams), int(partial), self._out, metas
+        )
+        packets, at = [], 0
+        for meta in metas[:made]:
+            packets.append(self._packet(meta, at))
+            at += meta.len
+        return packets
 
     def complete(self, data: bytes, *, tunnel: int = 0) -> bytes:
         self._c.shim_complete(

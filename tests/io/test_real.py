@@ -15,6 +15,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.utils import PcapNgReader
 
 from tests.io.cluster import MTUS
+from tests.io.peers import SEPARATE_BYTES
 from tests.io.real_lab import Result
 
 pytestmark = pytest.mark.linux
@@ -81,6 +82,14 @@ def test_a_bulk_stream_arrives_whole_and_in_super_packets(wire: str, backend: st
 def test_datagrams_sent_by_one_call_arrive_one_by_one(wire: str, backend: str) -> None:
     report = lab(wire, backend, "b:" + peer("datagrams"), peer("segmented"))
     assert report["results"] == [{"code": 0, "out": f"{[1000] * 39 + [999]}\n"}]
+
+
+@pytest.mark.parametrize(("wire", "backend"), WIRES)
+def test_datagrams_sent_in_a_row_arrive_as_they_were(wire: str, backend: str) -> None:
+    """Joined or not on the way: the far end's kernel delivers each with its own size and bytes."""
+    report = lab(wire, backend, "b:" + peer("datagrams"), peer("separate"))
+    assert report["results"] == [{"code": 0, "out": f"{SEPARATE_BYTES}\n"}]
+    assert report["drops"] == [{}, {}]
 
 
 def test_a_packet_socket_capture_shows_what_is_on_the_link(tmp_path: Path) -> None:
