@@ -85,8 +85,8 @@ static struct affinity *place_choose(struct affinity_table *t, uint32_t service,
 	return stalest;
 }
 
-bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client,
-		  uint32_t slot, uint32_t generation, uint64_t now_ns)
+bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client, uint32_t slot,
+		  uint32_t generation, uint64_t now_ns)
 {
 	struct affinity *a = place_choose(t, service, client);
 	bool evicted = a->used && !entry_is(a, service, client);

@@ -44,8 +44,8 @@ const struct affinity *affinity_find(const struct affinity_table *t, uint32_t se
  *
  * Return: true if another client's live entry had to go.
  */
-bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client,
-		  uint32_t slot, uint32_t generation, uint64_t now_ns);
+bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client, uint32_t slot,
+		  uint32_t generation, uint64_t now_ns);
 
 size_t affinity_table_count(const struct affinity_table *t);
 

@@ -56,8 +56,8 @@ struct flow {
 	uint32_t endpoint_generation;
 	uint8_t commit; /* written last; flow_table.c's own */
 	uint8_t born;   /* UDP: when it began, in quarters of a second */
-	uint8_t state;   /* enum flow_state */
-	uint8_t flags;   /* enum flow_flags */
+	uint8_t state;  /* enum flow_state */
+	uint8_t flags;  /* enum flow_flags */
 	struct flow_key reply;
 };
 static_assert(sizeof(struct flow) == 104, "with its share of the index, a flow fits in 128 bytes");

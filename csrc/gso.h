@@ -74,7 +74,8 @@ bool gso_fragment(const struct packet *p, size_t tunnel, uint16_t mtu, uint32_t 
 size_t gso_join(struct packet *p, const uint8_t *data, size_t len, size_t tunnel, uint16_t segment);
 
 /**
- * gso_join_udp() - gso_join() for UDP: whole datagrams of one flow and size, the last may be shorter
+ * gso_join_udp() - gso_join() for UDP: whole datagrams of one flow and size, the last may be
+ * shorter
  *
  * Return: bytes consumed, 0 (and @p's room spoilt) if no two can be joined.
  */

@@ -2,8 +2,8 @@
 /* iface_tun.c - one read or write per packet, the virtio header in the packet's headroom.
  *
  * A receive stops after BATCH_BYTES: sixty-four super-packets would push each other out of the
- * cache before the pipeline sees them. Datagrams that come in a row are joined (gso_join_udp.c): one
- * goes through the pipeline, and one write takes it into the next pod.
+ * cache before the pipeline sees them. Datagrams that come in a row are joined (gso_join_udp.c):
+ * one goes through the pipeline, and one write takes it into the next pod.
  */
 #include "iface_tun.h"
 
@@ -62,8 +62,8 @@ static unsigned tun_receive(struct iface *i, struct packet_pool *pool, struct ba
 	uint32_t bytes = 0;
 
 	b->count = 0;
-	for (unsigned reads = 0;
-	     b->count < BATCH_MAX && bytes < BATCH_BYTES && reads < BATCH_READS; reads++) {
+	for (unsigned reads = 0; b->count < BATCH_MAX && bytes < BATCH_BYTES && reads < BATCH_READS;
+	     reads++) {
 		struct packet *p = packet_take(pool);
 		int n;
 

@@ -136,7 +136,7 @@ struct packet {
 	struct flow_key key; /* as it arrived */
 	struct flow_key to;  /* as it leaves */
 
-	bool reply;        /* travels in the flow's reply direction */
+	bool reply; /* travels in the flow's reply direction */
 
 	const struct service *service;   /* stage_service's decision for a new flow */
 	const struct endpoint *endpoint; /* with service */

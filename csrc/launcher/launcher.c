@@ -27,8 +27,6 @@
 #define FIRST_INTERNAL   32
 #define SIGNAL_SET_BYTES 8
 
-extern char **environ;
-
 /* Report errno and end. */
 static _Noreturn void fail(int report, const char *program)
 {
