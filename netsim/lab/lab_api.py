@@ -27,7 +27,7 @@ from netsim.dataplane.client import DataplaneClient, RefusedError
 from netsim.lab.apply import plan, step_json
 from netsim.lab.apply_checks import find_problems, to_json
 from netsim.lab.initial import in_order, write_steps
-from netsim.lab.status import lab_status
+from netsim.lab.status import lab_status, not_ready
 from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
 from netsim.server.api import Hooks
 from netsim.server.app import create_app
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from netsim.lab.control import Control
 
 WAIT_MAX_S = 30.0
+WAIT_SHARE = 9  # a wait takes a tenth of the time, whatever it costs to look at a large lab
 
 
 def unavailable(why: str) -> ApiError:
@@ -80,13 +81,18 @@ class LabApi:
             timeout = min(float(request.query.get("timeoutSeconds", "1")), WAIT_MAX_S)
         except ValueError:
             raise bad_request("timeoutSeconds is not a number") from None
-        end = asyncio.get_running_loop().time() + timeout
-        while True:
-            status = await self._status()
-            left = end - asyncio.get_running_loop().time()
-            if status["ready"] or left <= 0:
-                return web.json_response(status)
-            await self._control.progressed(left)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while (began := loop.time()) < end and not self._ready():
+            now = loop.time()
+            await asyncio.sleep(min(WAIT_SHARE * (now - began), end - now))
+            await self._control.progressed(end - loop.time())
+        return web.json_response(await self._status())
+
+    def _ready(self) -> bool:
+        control = self._control
+        running = control.running({} if control.link.client is not None else None)
+        return not not_ready(control.store.view(), running)
 
     async def apply(self, request: web.Request) -> web.Response:
         """POST /netsim/apply."""

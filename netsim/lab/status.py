@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsim.api.fields import Json, items, mapping, number, text
@@ -116,7 +117,7 @@ def not_ready(view: View, running: Running) -> list[dict[str, str]]:
 
 
 def _node_row(
-    node: Json, running: Running, pods: Sequence[Json], stats: Mapping[str, Json]
+    node: Json, running: Running, pods: Mapping[str, int], stats: Mapping[str, Json]
 ) -> Json:
     name = name_of(node)
     return {
@@ -132,7 +133,7 @@ def _node_row(
             "",
         ),
         "podCIDR": text(mapping(node, "spec"), "podCIDR"),
-        "pods": sum(text(mapping(p, "spec"), "nodeName") == name for p in pods),
+        "pods": pods.get(name, 0),
         "revision": running.revisions.get(name, 0),
         "counters": stats.get(name, {}),
     }
@@ -147,6 +148,7 @@ def lab_status(
     """
     pods = view.list("Pod")
     problems = not_ready(view, running)
+    on_node = Counter(text(mapping(pod, "spec"), "nodeName") for pod in pods)
     return {
         "apiVersion": "netsim.dev/v1alpha1",
         "kind": "LabStatus",
@@ -155,7 +157,7 @@ def lab_status(
         "notReady": problems,
         "revision": view.revision,
         "published": running.published,
-        "nodes": [_node_row(n, running, pods, stats) for n in view.list("Node")],
+        "nodes": [_node_row(n, running, on_node, stats) for n in view.list("Node")],
         "counts": {
             kind: len(view.list(kind)) for kind in ("Node", "Pod", "Service", "EndpointSlice")
         },
