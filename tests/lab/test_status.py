@@ -81,7 +81,7 @@ NODES = {
     "new": ({}, dataclasses.replace(UP, nodes_up=frozenset()), "its namespaces do not exist yet"),
     "not ready": ({}, UP, "not ready"),
     "behind": (READY, dataclasses.replace(UP, revisions={"node1": 6}), "runs revision 6, not 7"),
-    "unknown": (READY, dataclasses.replace(UP, revisions={}), "runs revision 0, not 7"),
+    "unknown": (READY, dataclasses.replace(UP, revisions={}), "the data plane does not run it yet"),
 }
 
 
