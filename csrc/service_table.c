@@ -142,17 +142,6 @@ const struct service *service_table_find(const struct service_table *t, struct a
 	}
 }
 
-const struct endpoint *service_endpoint_find(const struct service *s, struct addr addr, be16 port)
-{
-	for (uint32_t i = 0; i < s->count; i++) {
-		const struct endpoint *e = &s->endpoints[i];
-
-		if (e->port == port && addr_equal(e->addr, addr))
-			return e;
-	}
-	return NULL;
-}
-
 const struct endpoint *service_endpoint_in(const struct service *s, uint32_t slot,
 					   uint32_t generation)
 {

@@ -122,7 +122,17 @@ static inline const struct endpoint *service_pick(const struct service *s, uint3
  * @addr:	endpoint address
  * @port:	wire order
  */
-const struct endpoint *service_endpoint_find(const struct service *s, struct addr addr, be16 port);
+static inline const struct endpoint *service_endpoint_find(const struct service *s,
+							   struct addr addr, be16 port)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct endpoint *e = &s->endpoints[i];
+
+		if (e->port == port && addr_equal(e->addr, addr))
+			return e;
+	}
+	return NULL;
+}
 
 /**
  * service_endpoint_in() - The endpoint in a slot, or NULL if it has left the service since
