@@ -131,6 +131,7 @@ static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
 	} else {
 		p = packet_take(pool);
 		if (!p) {
+			assert(h->segment != 0); /* else it was passed on as it is, above */
 			u->base.node->stats.drops[DROP_POOL_EMPTY] +=
 			    (left + h->segment - 1) / h->segment;
 			held_drop_first(u, pool);
