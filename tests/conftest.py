@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 
@@ -19,6 +20,11 @@ settings.register_profile("default", deadline=None, suppress_health_check=SLOW)
 settings.register_profile("ci", deadline=None, suppress_health_check=SLOW, max_examples=500)
 settings.register_profile("fuzz", deadline=None, suppress_health_check=SLOW, max_examples=20_000)
 settings.load_profile(os.environ.get("NETSIM_HYPOTHESIS", "default"))
+
+# A shell that runs this in the background ignores Ctrl-C for it; programs under test must not inherit
+# that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("NETSIM_REQUIRE_ALL") == "1"
 MAY_SKIP = {"kubectl is not installed"}  # Debian has none that is not years old

@@ -21,6 +21,13 @@ from netsim.lab import launch
 Snapshot = Mapping[str, list[str]]
 
 NETSIM = (sys.executable, "-m", "netsim.cli.main")
+# Folders of its own for the host; not one that holds this checkout or its Python.
+NEEDED = (Path(__file__).resolve(), Path(sys.prefix).resolve())
+FOLDERS = [
+    folder
+    for folder in ("/run", "/dev/shm", "/tmp")
+    if not any(path.is_relative_to(folder) for path in NEEDED)
+]
 TOPOLOGY = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
 ASK = ("exec", "client", "--", "curl", "-sf", "http://10.96.0.80/hostname")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -66,13 +73,12 @@ def shared_snapshot() -> Snapshot:
 def snapshot() -> Snapshot:
     """Everything; only on a host of one's own."""
     reap()
-    folders = [Path(folder) for folder in ("/run", "/dev/shm", "/tmp")]
     return {
         **shared_snapshot(),
         "neighbours": output(("ip", "neigh")),
         "namespaces": sorted(output(("lsns", "-n", "-o", "NS,TYPE"))),
         "processes": sorted(p.name for p in Path("/proc").glob("[0-9]*") if runs_on(p)),
-        "files": sorted(str(p) for folder in folders for p in folder.rglob("*")),
+        "files": sorted(str(p) for folder in FOLDERS for p in Path(folder).rglob("*")),
     }
 
 
@@ -146,7 +152,7 @@ LIVES: Mapping[str, Callable[[], None]] = {
 
 def prepare() -> None:
     """Make the host one's own, with something of everything that must be left alone."""
-    for folder in ("/run", "/dev/shm", "/tmp"):
+    for folder in FOLDERS:
         subprocess.run(("mount", "-t", "tmpfs", "none", folder), check=True)
     for line in (
         "ip link set lo up",

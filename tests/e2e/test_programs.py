@@ -127,11 +127,11 @@ def test_bulk_crosses_links_that_offload_nothing(network: Network) -> None:
 
 
 def received(lab: Lab, pod: str) -> tuple[int, int]:
-    """Packets that reached a pod's programs, and datagrams that its sockets had no room for."""
+    """Datagrams that a pod's programs have read, and those that its sockets had no room for."""
     text = lab.run(pod, ["cat", "/proc/net/snmp"]).stdout
-    pairs = [line.split() for line in text.splitlines() if line.startswith(("Ip:", "Udp:"))]
-    numbers = dict(zip(pairs[0] + pairs[2], pairs[1] + pairs[3], strict=True))
-    return int(numbers["InDelivers"]), int(numbers["RcvbufErrors"])
+    names, values = (line.split() for line in text.splitlines() if line.startswith("Udp:"))
+    numbers = dict(zip(names, values, strict=True))
+    return int(numbers["InDatagrams"]), int(numbers["RcvbufErrors"])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_iperf3_moves_datagrams(network: Network, size: int, count: int) -> None
     end = json.loads(network.lab.run("client", argv).stdout)["end"]
     after = received(network.lab, "iperf")
     assert end["sum"]["packets"] >= count
-    assert after[0] - before[0] >= count
+    assert sum(after) - sum(before) >= count
     # a pod's program may be too slow to read; nothing else loses a datagram
     assert end["sum"]["lost_packets"] <= after[1] - before[1]
 

@@ -99,6 +99,15 @@ size_t shim_join(const uint8_t *data, size_t len, size_t tunnel, uint16_t segmen
 	return used;
 }
 
+static struct packet *make_datagram(const uint8_t *data, uint16_t size, int partial)
+{
+	struct packet *p = make(data, size);
+
+	p->flags = partial ? PACKET_NEEDS_CSUM : 0;
+	p->csum_offset = partial ? 6 : 0;
+	return p;
+}
+
 /* Joins packets of @sizes bytes, one after the other at @data, each as tun_receive() does. @out and
  * @meta get what came of them. Returns how many that are.
  */
@@ -109,16 +118,12 @@ int shim_join_datagrams(const uint8_t *data, const uint16_t *sizes, int count, i
 	int made = 0;
 
 	for (int n = 0; n <= count; n++) {
-		struct packet *p = n < count ? make(data, sizes[n]) : NULL;
+		struct packet *p = n < count ? make_datagram(data, sizes[n], partial) : NULL;
 
-		if (p) {
-			data += sizes[n];
-			p->flags = partial ? PACKET_NEEDS_CSUM : 0;
-			p->csum_offset = partial ? 6 : 0;
-			if (last && gso_join_datagram(last, p)) {
-				free(p);
-				continue;
-			}
+		data += p ? sizes[n] : 0;
+		if (p && last && gso_join_datagram(last, p)) {
+			free(p);
+			continue;
 		}
 		if (last) {
 			describe(last, out, &meta[made++]);
