@@ -21,8 +21,7 @@ settings.register_profile("ci", deadline=None, suppress_health_check=SLOW, max_e
 settings.register_profile("fuzz", deadline=None, suppress_health_check=SLOW, max_examples=20_000)
 settings.load_profile(os.environ.get("NETSIM_HYPOTHESIS", "default"))
 
-# A shell that runs this in the background ignores Ctrl-C for it; programs under test must not inherit
-# that.
+# A shell that runs this in the background ignores Ctrl-C for it: programs under test must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
