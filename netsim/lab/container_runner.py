@@ -92,6 +92,9 @@ class Processes(Protocol):
     def watch(self) -> Exits:
         """Exits from now on."""
 
+    def close(self) -> None:
+        """Start nothing more."""
+
 
 class Ask(Protocol):
     """Who makes HTTP and TCP probes."""
@@ -177,6 +180,7 @@ class ContainerRunner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._processes.close()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -187,24 +187,31 @@ class Init:
         if not data:
             self._close(connection)
             return
-        kept = False
+        self._answer(connection, data, fds, flags)
+
+    def _answer(
+        self, connection: socket.socket, data: bytes, fds: Sequence[int], flags: int
+    ) -> None:
+        """Do what a message asks for; whatever is wrong is the reply."""
+        kept, key = False, ""
         try:
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise ValueError("the message was cut: too long, or no free descriptors")
             request = m.decode_request(data)
-            kept = isinstance(request, m.Put)
+            kept = isinstance(request, m.Put | m.PutAll)
+            key = request.key if isinstance(request, m.Spawn) else ""
             self._handle(connection, request, fds)
         except (ValueError, msgspec.MsgspecError) as error:
             kept = False
-            self._send(connection, m.Failed("invalid", str(error)))
+            self._send(connection, m.Failed("invalid", str(error), 0, key))
         except FileExistsError as error:
-            self._send(connection, m.Failed("exists", str(error)))
+            self._send(connection, m.Failed("exists", str(error), 0, key))
         except KeyError as error:
-            self._send(connection, m.Failed("missing", f"init has no {error.args[0]}"))
+            self._send(connection, m.Failed("missing", f"init has no {error.args[0]}", 0, key))
         except ProcessLookupError as error:
             self._send(connection, m.Failed("missing", str(error)))
         except OSError as error:
-            self._send(connection, m.Failed("os", str(error), error.errno or 0))
+            self._send(connection, m.Failed("os", str(error), error.errno or 0, key))
         finally:
             if not kept:
                 for fd in fds:
@@ -216,6 +223,8 @@ class Init:
         match request:
             case m.Put(key, names):
                 send(m.Numbers(self._keeper.put(key, names, fds)))
+            case m.PutAll(names):
+                send(m.KeyPage(self._keeper.put_all(names, fds), more=False))
             case m.Get(key):
                 found = self._keeper.get(key)
                 send(m.Names(list(found)), list(found.values()))
@@ -250,9 +259,10 @@ class Init:
 
         def started(error: OSError | None) -> None:
             if error:
-                self._send(asker, m.Failed("os", str(error.strerror), error.errno or 0))
+                text = str(error.strerror)
+                self._send(asker, m.Failed("os", text, error.errno or 0, request.key))
             else:
-                self._send(asker, m.Spawned(process.pid))
+                self._send(asker, m.Spawned(request.key, process.pid))
 
         process = self._processes.start(
             request.key, request.argv, request.env, request.cwd, sandbox, stdio, started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -53,6 +53,16 @@ class InitClient:
         """Give init copies of descriptors; the numbers they have there. The caller's stay open."""
         reply, _ = self._call(m.Put(key, list(fds)), list(fds.values()))
         return reply.numbers if isinstance(reply, m.Numbers) else _surprise(reply)
+
+    def put_all(self, kept: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """As many `put`s, in as few messages as their descriptors fit in."""
+        numbers: dict[str, dict[str, int]] = {}
+        for group in _messages(kept):
+            names = {key: list(fds) for key, fds in group.items()}
+            flat = [fd for fds in group.values() for fd in fds.values()]
+            reply, _ = self._call(m.PutAll(names), flat)
+            numbers |= reply.keys if isinstance(reply, m.KeyPage) else _surprise(reply)
+        return numbers
 
     def get(self, key: str) -> dict[str, int]:
         """Copies of the descriptors under `key`, by name; the caller closes them."""
@@ -115,9 +125,7 @@ class InitClient:
         self._call(m.Shutdown())
 
     def _call(self, request: m.Request, fds: Sequence[int] = ()) -> tuple[m.Reply, list[int]]:
-        message = m.encode(request)
-        if len(message) > m.MESSAGE_BYTES_MAX:
-            raise ValueError(f"{len(message)} bytes are more than init takes")
+        message = encoded(request)
         with self._lock:
             try:
                 if self._socket is None:
@@ -127,8 +135,22 @@ class InitClient:
                 self.close()
                 raise NotFoundError(f"init does not answer on {self._path}", str(error)) from error
         if isinstance(reply, m.Failed):
-            raise _as_error(reply)
+            raise as_error(reply)
         return reply, received
+
+
+def _messages(kept: Mapping[str, Mapping[str, int]]) -> Iterator[dict[str, Mapping[str, int]]]:
+    """Parts of `kept` with as many descriptors as fit in a message."""
+    group: dict[str, Mapping[str, int]] = {}
+    count = 0
+    for key, fds in kept.items():
+        if group and count + len(fds) > m.FDS_MAX:
+            yield group
+            group, count = {}, 0
+        group[key] = fds
+        count += len(fds)
+    if group:
+        yield group
 
 
 class ExitWatch:
@@ -172,6 +194,14 @@ class ExitWatch:
                 events.append(event)
 
 
+def encoded(request: m.Request) -> bytes:
+    """A request's datagram. ValueError: it is too long."""
+    message = m.encode(request)
+    if len(message) > m.MESSAGE_BYTES_MAX:
+        raise ValueError(f"{len(message)} bytes are more than init takes")
+    return message
+
+
 def connect(path: Path, timeout_s: float) -> socket.socket:
     """A connection to init. OSError: there is none."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -194,7 +224,8 @@ def _exchange(
     return m.decode_reply(data), received
 
 
-def _as_error(failed: m.Failed) -> Exception:
+def as_error(failed: m.Failed) -> Exception:
+    """The exception that a reply means."""
     match failed.kind:
         case "missing":
             return NotFoundError(failed.text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from netsim.linux import ns, syscalls
 
@@ -27,6 +28,19 @@ class Keeper:
         self._kept[key] = dict(zip(names, fds, strict=True))
         ns.close_all(replaced)
         return self._kept[key]
+
+    def put_all(
+        self, names: Mapping[str, Sequence[str]], fds: Sequence[int]
+    ) -> dict[str, dict[str, int]]:
+        """As many `put`s, or none: ValueError."""
+        counts = [len(part) for part in names.values()]
+        if sum(counts) != len(fds) or any(len(set(part)) != len(part) for part in names.values()):
+            raise ValueError(f"{len(fds)} descriptors for {sum(counts)} names")
+        starts = accumulate(counts, initial=0)
+        return {
+            key: self.put(key, part, fds[start : start + len(part)])
+            for (key, part), start in zip(names.items(), starts, strict=False)
+        }
 
     def get(self, key: str) -> dict[str, int]:
         """Descriptors by name, still init's. KeyError: there are none."""

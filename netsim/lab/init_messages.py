@@ -2,6 +2,7 @@
 
 Descriptors travel beside it (SCM_RIGHTS), in the order of `names` where there are names. A reply
 belongs to the last request on its connection; after Watch, Exited events come between replies.
+Spawn requests need not wait for each other: their replies name the key.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ class Put(msgspec.Struct, tag=True, frozen=True):
 
     key: str
     names: Sequence[str]
+
+
+class PutAll(msgspec.Struct, tag=True, frozen=True):
+    """As many Puts: names by key, the descriptors in their order. Reply: KeyPage of these keys."""
+
+    names: dict[str, list[str]]
 
 
 class Get(msgspec.Struct, tag=True, frozen=True):
@@ -112,6 +119,7 @@ class KeyPage(msgspec.Struct, tag=True, frozen=True):
 class Spawned(msgspec.Struct, tag=True, frozen=True):
     """The program runs; `pid` is that of the lab's PID namespace."""
 
+    key: str
     pid: int
 
 
@@ -142,14 +150,18 @@ class Exited(msgspec.Struct, tag=True, frozen=True):
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):
-    """The request failed: `kind` is missing, exists, os (with `errno`) or invalid."""
+    """The request failed: `kind` is missing, exists, os (with `errno`) or invalid.
+
+    `key` is that of a Spawn.
+    """
 
     kind: str
     text: str
     errno: int = 0
+    key: str = ""
 
 
-Request = Put | Get | Drop | Keys | Spawn | Signal | Processes | Watch | Forget | Shutdown
+Request = Put | PutAll | Get | Drop | Keys | Spawn | Signal | Processes | Watch | Forget | Shutdown
 Reply = Done | Numbers | Names | KeyPage | Spawned | ProcessPage | Exited | Failed
 
 encode = msgspec.msgpack.Encoder().encode

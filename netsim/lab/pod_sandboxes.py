@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from netsim.errors import NetsimError
+from netsim.lab import init_messages as m
 from netsim.lab import names
 from netsim.lab.init_client import Exited, ExitWatch, InitClient, ProcessRecord
+from netsim.lab.init_starts import Starts
 from netsim.lab.sandbox import Maker, PodNet
 from netsim.linux import ns
 
@@ -29,7 +31,7 @@ class PodSandboxes:
 
     async def create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
         """Make sandboxes; for each what went wrong, empty if nothing did."""
-        return await asyncio.to_thread(lambda: [self._create(*pod) for pod in pods])
+        return await asyncio.to_thread(self._create, pods)
 
     async def drop(self, keys: Sequence[str]) -> None:
         """Give sandboxes up. What still runs in them is killed."""
@@ -39,17 +41,23 @@ class PodSandboxes:
         """The sandboxes that there are."""
         return [*await asyncio.to_thread(self._init.keys)]
 
-    def _create(self, key: str, pod: PodNet) -> str:
-        try:
-            fds = self._maker().create_pod(pod)
+    def _create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
+        made: dict[str, Mapping[str, int]] = {}
+        problems: dict[str, str] = {}
+        for key, pod in pods:
             try:
-                numbers = self._init.put(key, fds)
-            finally:
+                made[key] = self._maker().create_pod(pod)
+            except (OSError, NetsimError) as error:
+                problems[key] = str(error)
+        try:
+            for key, numbers in self._init.put_all(made).items():
+                names.create(self._lab, self._init_pid, key, numbers["net"])
+        except (OSError, NetsimError, ValueError) as error:
+            problems |= dict.fromkeys(made, str(error))
+        finally:
+            for fds in made.values():
                 ns.close_all(fds)
-            names.create(self._lab, self._init_pid, key, numbers["net"])
-        except (OSError, NetsimError) as error:
-            return str(error)
-        return ""
+        return [problems.get(key, "") for key, _ in pods]
 
     def _drop(self, keys: Sequence[str]) -> None:
         kept = self._init.keys()
@@ -66,6 +74,7 @@ class InitProcesses:
     def __init__(self, init: InitClient, socket: Path) -> None:
         self._init = init
         self._socket = socket
+        self._starts = Starts(socket)
 
     async def spawn(
         self,
@@ -78,11 +87,7 @@ class InitProcesses:
         fds: Sequence[int],
     ) -> int:
         """Start a program; its pid in the lab. `fds` become its 0, 1, 2, ..."""
-
-        def spawn() -> int:
-            return self._init.spawn(key, argv, env, cwd=cwd, sandbox=sandbox, fds=fds)
-
-        return await asyncio.to_thread(spawn)
+        return await self._starts.start(m.Spawn(key, argv, dict(env), cwd, sandbox), fds)
 
     async def signal(self, key: str, signum: int) -> None:
         """Send a signal to a process and its group."""
@@ -99,6 +104,10 @@ class InitProcesses:
     def watch(self) -> Exits:
         """Exits from now on."""
         return Exits(self._socket)
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._starts.close()
 
 
 class Exits:

@@ -333,3 +333,35 @@ def test_init_itself_inherits_and_leaks_nothing(start_lab: StartLab) -> None:
     limits = Path(f"/proc/{lab.pid}/limits").read_text()
     soft, hard = limits.partition("Max open files")[2].split()[:2]
     assert soft == hard
+
+
+def test_many_sandboxes_are_kept_in_few_messages(lab: InitLab) -> None:
+    fds = [os.memfd_create(str(number)) for number in range(4)]
+    try:
+        kept = {
+            f"pod/default/p{n}": dict(zip(("net", "uts", "mnt", "tun"), fds, strict=True))
+            for n in range(m.FDS_MAX)
+        }
+        numbers = lab.client.put_all(kept)
+        assert lab.client.put_all({}) == {}
+    finally:
+        for fd in fds:
+            os.close(fd)
+    assert numbers == lab.client.keys()
+    got = lab.client.get("pod/default/p200")
+    assert [os.readlink(f"/proc/self/fd/{fd}") for fd in got.values()] == [
+        f"/memfd:{number} (deleted)" for number in range(4)
+    ]
+    for fd in got.values():
+        os.close(fd)
+
+
+def test_names_without_descriptors_keep_nothing(lab: InitLab) -> None:
+    for names in ({"a": ["x", "y"]}, {"a": ["x"], "b": ["y"]}, {"a": ["x", "x"]}):
+        with raw(lab) as connection:
+            fds = [0, 1] if names == {"a": ["x", "x"]} else [0]
+            socket.send_fds(connection, [m.encode(m.PutAll(names))], fds)
+            reply = m.decode_reply(connection.recv(m.MESSAGE_BYTES_MAX))
+        assert isinstance(reply, m.Failed)
+        assert reply.kind == "invalid"
+    assert lab.client.keys() == {}

@@ -215,6 +215,9 @@ class FakeProcesses:
         self._watches.append(FakeExits())
         return self._watches[-1]
 
+    def close(self) -> None:
+        """Programs go on."""
+
     def exit(self, key: str, code: int | None = None, signum: int | None = None) -> None:
         """The program ends."""
         process = self.table[key]
@@ -225,7 +228,8 @@ class FakeProcesses:
             if not watch.closed:
                 watch.queue.put_nowait(Exited(key, process.pid, code, signum))
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """The machine is switched off."""
         for process in self.table.values():
             self._close(process)
 
@@ -294,7 +298,7 @@ class Machine:
 
     async def close(self) -> None:
         await self._end()
-        self.processes.close()
+        self.processes.end()
 
     def wake(self) -> None:
         self.woken = True
