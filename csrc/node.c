@@ -22,7 +22,7 @@ static bool config_good(const struct node_config *c)
 {
 	if (c->uid == 0 || c->flows_max == 0 || c->mtu < IPV4_MTU_MIN || c->cluster_len > ADDR_BITS)
 		return false;
-	if (!addr_is_v4(c->address) || !addr_is_v4(c->cni_addr))
+	if (!addr_is_v4(c->address) || !addr_is_v4(c->cni_addr) || !addr_is_v4(c->stack_addr))
 		return false;
 	if (c->backend == BACKEND_HOST_GW)
 		return true;

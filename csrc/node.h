@@ -28,6 +28,7 @@ struct node_config {
 	uint64_t uid;             /* stable over restarts: owner of the node's flows */
 	struct addr address;      /* on the underlay: eth0 */
 	struct addr cni_addr;     /* of cni0: first address of the pod range */
+	struct addr stack_addr;   /* in the pod range and no interface's: last but broadcast */
 	struct addr tunnel_addr;  /* of flannel0 / flannel.1: base address of the pod range */
 	struct addr cluster_cidr; /* all pods: sources inside are not masqueraded */
 	uint8_t cluster_len;      /* in bits of the 16-byte form */

@@ -33,9 +33,13 @@ static bool may_answer(const struct packet *p)
 	return !(p->flags & (PACKET_ICMP_ERROR | PACKET_FRAGMENT_LATER));
 }
 
-/* The node as the sender sees it: the hop that traceroute shows. */
+/* The node as the sender sees it: the hop that traceroute shows. About a packet whose destination is
+ * being translated, it comes from what the sender knows: the error is translated back like an answer.
+ */
 static struct addr hop_address(const struct node *n, const struct packet *p)
 {
+	if (!addr_equal(p->key.dst, p->to.dst))
+		return p->key.dst;
 	switch ((enum iface_role)p->in->role) {
 	case IFACE_POD:
 		return n->config.cni_addr;
@@ -69,7 +73,7 @@ static void make_style(const struct node *n, const struct packet *p, struct styl
 		s->quote = p->len < quote ? p->len : quote;
 		s->ttl = FLANNEL_TTL;
 		s->tos = 0;
-		if (p->in->role == IFACE_POD)
+		if (p->in->role == IFACE_POD && addr_equal(p->key.dst, p->to.dst))
 			s->source = n->config.tunnel_addr;
 	}
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stage_route.c - where a packet leaves, and whether it may: TTL, MTU, source of a masquerade.
  *
- * Pods of one node are on a bridge (no TTL taken) unless a Service lies between them; everything
- * that uses a wire crosses routers; what the node's own kernel sends, forwards or receives, it
- * counts itself.
+ * Pods of one node are on a bridge (no TTL taken), also where a Service lies between them; what uses
+ * a wire crosses routers; what the node's own kernel sends, forwards or receives, it counts itself.
  */
 #include "stage.h"
 
@@ -110,9 +109,8 @@ static bool loops(const struct packet *p)
 
 static bool crosses_router(const struct packet *p)
 {
-	if (p->out->role == IFACE_STACK || from_stack(p))
-		return false;
-	return p->in->role == IFACE_WIRE || p->out->role == IFACE_WIRE || translated(p);
+	return !from_stack(p) && p->out->role != IFACE_STACK &&
+	       (p->in->role == IFACE_WIRE || p->out->role == IFACE_WIRE);
 }
 
 /* A super-packet counts as the segments that it stands for. */
@@ -136,12 +134,14 @@ static struct addr masquerade_source(const struct node *n, const struct packet *
 {
 	const struct node_config *c = &n->config;
 
-	if (p->out->role == IFACE_WIRE)
+	switch ((enum iface_role)p->out->role) {
+	case IFACE_WIRE:
 		return c->backend == BACKEND_HOST_GW ? c->address : c->tunnel_addr;
-	/* host-gw over the kernel: its own addresses would be martians coming from cni0 */
-	if (c->backend == BACKEND_HOST_GW && !n->wire && p->out->role == IFACE_STACK)
-		return c->tunnel_addr;
-	return c->cni_addr;
+	case IFACE_STACK: /* its own addresses would be martians coming from cni0 */
+		return c->stack_addr;
+	default:
+		return c->cni_addr;
+	}
 }
 
 /* Whether it may leave by p->out, and as what. */

@@ -47,6 +47,11 @@ static const struct endpoint *choose(const struct stage_ctx *ctx, struct packet 
 static void serve(const struct stage_ctx *ctx, struct packet *p)
 {
 	if (p->service->count == 0) {
+		/* rejected where it would be forwarded, which is too late for a TTL of 1 */
+		if (packet_ipv4(p)->ttl <= 1 && !iface_is_own_kernel(p->in)) {
+			packet_reply(p, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, DROP_TTL_EXCEEDED);
+			return;
+		}
 		ctx->node->stats.service_rejects++;
 		stage_trace(ctx, p, TRACE_SERVICE, TRACE_SERVICE_REJECTED, p->service->id, 0);
 		packet_reply(p, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, DROP_NO_ENDPOINT);

@@ -109,6 +109,7 @@ cdef inline int to_node(core.node_config *c, dict backends, object row) except -
     c.uid = row.uid
     c.address = to_addr(row.address)
     c.cni_addr = to_addr(row.cni_addr)
+    c.stack_addr = to_addr(row.pod_cidr + (1 << (32 - row.pod_len)) - 2)
     c.tunnel_addr = to_addr(row.tunnel_addr)
     c.cluster_cidr = to_addr(row.cluster_cidr)
     c.cluster_len = to_length(row.cluster_cidr, row.cluster_len)

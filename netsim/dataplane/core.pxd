@@ -93,6 +93,7 @@ cdef extern from "netsim.h" nogil:
         uint64_t uid
         addr address
         addr cni_addr
+        addr stack_addr
         addr tunnel_addr
         addr cluster_cidr
         uint8_t cluster_len

@@ -28,7 +28,7 @@ NODE_SEEN_FAR = {
     ("vxlan", "udp"): "10.244.0.0",
     ("udp", "udp"): "10.244.0.0",
     ("host-gw", "fabric"): "172.18.0.2",
-    ("host-gw", "udp"): "10.244.0.0",  # Linux itself would say 172.18.0.2: see csrc/README.md
+    ("host-gw", "udp"): "10.244.0.254",  # Linux itself would say 172.18.0.2: see csrc/README.md
 }
 
 

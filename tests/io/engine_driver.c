@@ -56,6 +56,7 @@ static struct node_config node_config(unsigned n)
 	    .uid = n + 1,
 	    .address = addr_from_v4(v4(192, 168, 0, n + 1)),
 	    .cni_addr = addr_from_v4(v4(10, 244, n, 1)),
+	    .stack_addr = addr_from_v4(v4(10, 244, n, 254)),
 	    .tunnel_addr = addr_from_v4(v4(10, 244, n, 0)),
 	    .cluster_cidr = addr_from_v4(v4(10, 244, 0, 0)),
 	    .cluster_len = 112,

@@ -55,6 +55,10 @@ def tunnel_addr(n: int) -> str:
     return f"10.244.{n}.0"
 
 
+def stack_addr(n: int) -> str:
+    return f"10.244.{n}.254"
+
+
 def mac(n: int) -> str:
     return f"02:00:00:00:00:{n:02x}"
 

@@ -19,6 +19,7 @@ from tests.path.lab import (
     number,
     pod_addr,
     rebuilt,
+    stack_addr,
     tunnel_addr,
 )
 
@@ -225,7 +226,7 @@ def test_host_gw_over_the_kernel_serves_the_node_itself() -> None:
         lab.service((THERE, 8080))
         syn = IP(src=node_addr(1), dst=VIP) / TCP(sport=40000, dport=80)
         got = lab.out("stack1", syn, "stack1")
-        assert (got.src, got.dst, got[TCP].dport) == (tunnel_addr(1), THERE, 8080)
+        assert (got.src, got.dst, got[TCP].dport) == (stack_addr(1), THERE, 8080)
         answer = IP(src=THERE, dst=got.src) / TCP(sport=8080, dport=got[TCP].sport, flags="SA")
         back = lab.out("stack1", answer, "stack1")
         assert (back.src, back.dst, back[TCP].sport) == (VIP, node_addr(1), 80)

@@ -15,6 +15,7 @@ from tests.path.lab import (
     cni_addr,
     node_addr,
     rebuilt,
+    stack_addr,
     tunnel_addr,
 )
 
@@ -52,10 +53,10 @@ def test_to_an_endpoint_on_the_same_node_and_back(kind: str) -> None:
     with Lab() as lab:
         lab.service((B, 8080), proto=proto)
         got = lab.out("a1", make(A, VIP), "b1")
-        assert bytes(got) == expected(make(A, VIP), ttl=63, dst=B, dport=8080)
+        assert bytes(got) == expected(make(A, VIP), dst=B, dport=8080)  # a bridge
         answer = make(B, A, 8080, 40000) if kind != "tcp" else tcp(B, A, 8080, 40000, "SA")
         back = lab.out("b1", answer, "a1")
-        assert bytes(back) == expected(answer, ttl=63, src=VIP, sport=80)
+        assert bytes(back) == expected(answer, src=VIP, sport=80)
 
 
 def test_a_pod_reaches_itself_masqueraded(kind: str) -> None:
@@ -63,12 +64,12 @@ def test_a_pod_reaches_itself_masqueraded(kind: str) -> None:
     with Lab() as lab:
         lab.service((A, 8080), proto=proto)
         got = lab.out("a1", make(A, VIP), "a1")
-        assert bytes(got) == expected(make(A, VIP), ttl=63, src=cni_addr(1), dst=A, dport=8080)
+        assert bytes(got) == expected(make(A, VIP), src=cni_addr(1), dst=A, dport=8080)
         answer = make(A, cni_addr(1), 8080, 40000)
         if kind == "tcp":
             answer = tcp(A, cni_addr(1), 8080, 40000, "SA")
         back = lab.out("a1", answer, "a1")
-        assert bytes(back) == expected(answer, ttl=63, src=VIP, dst=A, sport=80)
+        assert bytes(back) == expected(answer, src=VIP, dst=A, sport=80)
         [flow] = lab.engine.flows(lab.nodes[1].id)
         assert flow.masqueraded
         assert flow.translated
@@ -85,6 +86,8 @@ MASQUERADES = [
     ("stack1", "172.16.0.9", A, "a1", "vxlan", cni_addr(1)),
     ("stack1", cni_addr(1), A, "a1", "vxlan", cni_addr(1)),
     ("tunnel1", tunnel_addr(1), REMOTE, "wire1", "vxlan", tunnel_addr(1)),
+    ("stack1", node_addr(1), node_addr(1), "stack1", "vxlan", stack_addr(1)),
+    ("stack1", node_addr(1), node_addr(2), "stack1", "udp", stack_addr(1)),
 ]
 
 
@@ -124,6 +127,15 @@ def test_no_endpoints_is_refused_at_once() -> None:
             stats = lab.stats()
             assert (stats.service_rejects, stats.icmp_errors_sent) == (1, 1)
             assert lab.engine.flows(lab.nodes[1].id) == []
+
+
+def test_a_ttl_that_ends_here_is_told_before_a_refusal() -> None:
+    with Lab() as lab:
+        lab.service(proto=UDP_PROTO)
+        got = lab.out("a1", IP(src=A, dst=VIP, ttl=1) / UDP(sport=1, dport=80), "a1")
+        assert (got.src, got[ICMP].type) == (cni_addr(1), 11)
+        got = lab.out("stack1", IP(src=node_addr(1), dst=VIP, ttl=1) / UDP(dport=80), "stack1")
+        assert (got.src, got[ICMP].type) == (VIP, 3)
 
 
 def rebuilt_error(error: Packet) -> bytes:
