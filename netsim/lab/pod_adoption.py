@@ -13,9 +13,9 @@ from netsim.controllers.ipam import host_network
 from netsim.controllers.objects import is_true
 from netsim.controllers.routes import SANDBOX_READY
 from netsim.lab import pod_status
-from netsim.lab.container_runner import Record
+from netsim.lab.container_runner import Place, Record
 from netsim.lab.containers import parse_process_key
-from netsim.lab.pod_machine import ContainerRun, PodRun, Sandbox, exited
+from netsim.lab.pod_machine import ContainerRun, PodRun, Sandbox, container_of, exited
 
 UNKNOWN_EXIT_CODE = 137  # of a process that ended while nobody looked and that init has forgotten
 
@@ -32,6 +32,12 @@ class Known(NamedTuple):
         if host_network(self.stored):
             return f"node/{self.pod.spec.node}"
         return f"pod/{self.pod.namespace}/{self.pod.name}"
+
+    def where(self, name: str) -> Place:
+        """Where its container `name` runs."""
+        container = container_of(self.pod, name)
+        assert container is not None
+        return Place(self.stored, self.pod, container, self.place)
 
 
 class Running(NamedTuple):

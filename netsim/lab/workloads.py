@@ -27,7 +27,7 @@ from netsim.controllers.objects import deleting, uid_of
 from netsim.controllers.routes import overlay_mtu
 from netsim.errors import NetsimError
 from netsim.lab import pod_status
-from netsim.lab.container_runner import Ask, ContainerRunner, Exit, Place, Processes
+from netsim.lab.container_runner import Ask, ContainerRunner, Exit, Processes
 from netsim.lab.containers import ProcessKey, parse_process_key, remove_logs, rotate_logs
 from netsim.lab.pod_adoption import Known, adopt
 from netsim.lab.pod_machine import (
@@ -103,6 +103,7 @@ class Workloads:
         self._holders: dict[str, str] = {}
         self._timers: dict[str, Timer] = {}
         self._to_make: dict[str, None] = {}
+        self._making: asyncio.Task[list[tuple[PodRun, str]]] | None = None
         self._to_drop: dict[str, None] = {}
         self._dirty: dict[str, None] = {}
         self._flush_due = False
@@ -149,6 +150,8 @@ class Workloads:
         """Do nothing more. What runs goes on."""
         for timer in self._timers.values():
             timer.cancel()
+        if self._making is not None:
+            self._making.cancel()
         await self._runner.close()
 
     def _observe(self, uid: str, revision: int) -> None:
@@ -195,7 +198,7 @@ class Workloads:
             case Do.START:
                 known = self._known[uid]
                 state = run.containers.setdefault(action.container, ContainerRun())
-                self._runner.start(_place(known, action.container), state)
+                self._runner.start(known.where(action.container), state)
             case Do.TERMINATE:
                 run.kill_s = run.kill_s or self._clock.now() + run.grace_s
                 self._signal(uid, run, action.container, SIGTERM)
@@ -218,24 +221,34 @@ class Workloads:
         self._runner.signal(where, run.containers[name], signum)
 
     async def _make_sandboxes(self, lab: Lab) -> None:
-        """Make a batch of those that are due."""
+        """Wait for a batch of those that are due; the next one is made while the pass goes on."""
+        making, self._making = self._making or self._begin_batch(lab), None
+        for run, problem in await making if making is not None else ():
+            self._made(run, problem)
+        self._making = self._begin_batch(lab)
+        if self._making is not None:
+            self._wake()
+
+    def _begin_batch(self, lab: Lab) -> asyncio.Task[list[tuple[PodRun, str]]] | None:
+        """Make some of those that are due: each with what went wrong; None when none is."""
         batch: list[tuple[PodRun, PodNet]] = []
         for uid in list(self._to_make):
             run, known = self._runs.get(uid), self._known.get(uid)
             if known is None or run is None or run.sandbox is not Sandbox.ABSENT:
                 del self._to_make[uid]
             elif len(batch) == BATCH:
-                self._wake()
                 break
             elif self._holders.setdefault(run.place, uid) == uid or host_network(known.stored):
                 del self._to_make[uid]
                 run.sandbox = Sandbox.CHANGING
                 batch.append((run, self._pod_net(lab, known.pod)))
+        return asyncio.get_running_loop().create_task(self._make(batch)) if batch else None
+
+    async def _make(self, batch: Sequence[tuple[PodRun, PodNet]]) -> list[tuple[PodRun, str]]:
         own = [(run.place, net) for run, net in batch if run.place.startswith("pod/")]
         made = await self._sandboxes.create(own) if own else []
         problems = {key: problem for (key, _), problem in zip(own, made, strict=True)}
-        for run, _ in batch:
-            self._made(run, problems.get(run.place, ""))
+        return [(run, problems.get(run.place, "")) for run, _ in batch]
 
     def _pod_net(self, lab: Lab, pod: Pod) -> PodNet:
         return PodNet(
@@ -380,13 +393,7 @@ class Workloads:
             state = found.runs[uid].containers[name]
             known = self._known.get(uid)
             if known is not None and container_of(known.pod, name) is not None:
-                self._runner.adopt(_place(known, name), state, pid)
+                self._runner.adopt(known.where(name), state, pid)
         for uid in found.runs:
             self._soil(uid)
             self._step(uid)
-
-
-def _place(known: Known, name: str) -> Place:
-    container = container_of(known.pod, name)
-    assert container is not None
-    return Place(known.stored, known.pod, container, known.place)
