@@ -12,9 +12,13 @@ from netsim.cli.common import client_of, lab_option
 from netsim.cli.completion import labs
 
 
-def _drops(counters: Json) -> dict[str, int]:
-    drops = mapping(counters, "drops")
-    return {reason: count for reason in drops if (count := number(drops, reason))}
+def _drops(node: Json) -> str:
+    """What a node dropped, by reason, and what the kernel lost, by device."""
+    drops = mapping(mapping(node, "counters"), "drops")
+    found = [f"{reason} {number(drops, reason)}" for reason in drops if number(drops, reason)]
+    kernel = mapping(node, "kernelDrops")
+    lost = [f"kernel {device} {number(kernel, device)}" for device in kernel]
+    return ", ".join([*sorted(found), *lost]) or "-"
 
 
 def _print(status: Json) -> None:
@@ -33,7 +37,6 @@ def _print(status: Json) -> None:
     rows = []
     for node in items(status, "nodes"):
         counters = mapping(node, "counters")
-        drops = ", ".join(f"{k} {v}" for k, v in sorted(_drops(counters).items()))
         rows.append(
             [
                 text(node, "name"),
@@ -47,7 +50,7 @@ def _print(status: Json) -> None:
                 number(node, "pods"),
                 number(node, "revision"),
                 number(counters, "packets"),
-                drops or "-",
+                _drops(node),
             ]
         )
     header = ["NODE", "STATUS", "ADDRESS", "POD CIDR", "PODS", "REVISION", "PACKETS", "DROPS"]

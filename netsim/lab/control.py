@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from netsim.api.fields import Json
@@ -31,7 +32,7 @@ from netsim.controllers.objects import uid_of
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.messages import Hello
 from netsim.errors import NetsimError
-from netsim.lab import names
+from netsim.lab import kernel_drops, names
 from netsim.lab.admission import Admission
 from netsim.lab.dataplane_link import DataplaneLink
 from netsim.lab.infrastructure import Infrastructure, node_key
@@ -81,7 +82,7 @@ class Control:
             self.wake,
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
-        self._probe_sockets = NodeSockets(lambda node: self.init.get(node_key(node)))
+        self._probe_sockets = NodeSockets(self._open_node)
         self.workloads = Workloads(
             self.store,
             PodSandboxes(name, init_pid, self.init, lambda: self.infrastructure.maker),
@@ -100,6 +101,14 @@ class Control:
 
     async def _ask(self, probe: Probe, address: str, port: int, node: str) -> bool:
         return await ask(probe, address, port, self._probe_sockets.make, node)
+
+    async def kernel_drops(self) -> Mapping[str, Mapping[str, int]]:
+        """By node, what the kernel lost beside the data plane."""
+        nodes = sorted(self.infrastructure.nodes_up)
+        return await asyncio.to_thread(kernel_drops.of_nodes, nodes, self._open_node)
+
+    def _open_node(self, node: str) -> dict[str, int]:
+        return self.init.get(node_key(node))
 
     def _exists(self, obj: Json) -> bool:
         stored = self.store.view().get(key_of(obj))

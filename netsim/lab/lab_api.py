@@ -69,7 +69,8 @@ class LabApi:
         control = self._control
         facts, stats = await control.link.facts()
         running = control.running(facts)
-        return lab_status(control.name, control.store.view(), running, stats)
+        kernel = await control.kernel_drops()
+        return lab_status(control.name, control.store.view(), running, stats, kernel)
 
     async def status(self, _: web.Request) -> web.Response:
         """GET /netsim/status."""

@@ -117,7 +117,11 @@ def not_ready(view: View, running: Running) -> list[dict[str, str]]:
 
 
 def _node_row(
-    node: Json, running: Running, pods: Mapping[str, int], stats: Mapping[str, Json]
+    node: Json,
+    running: Running,
+    pods: Mapping[str, int],
+    stats: Mapping[str, Json],
+    kernel: Mapping[str, Mapping[str, int]],
 ) -> Json:
     name = name_of(node)
     return {
@@ -136,15 +140,21 @@ def _node_row(
         "pods": pods.get(name, 0),
         "revision": running.revisions.get(name, 0),
         "counters": stats.get(name, {}),
+        "kernelDrops": kernel.get(name, {}),
     }
 
 
 def lab_status(
-    name: str, view: View, running: Running, stats: Mapping[str, Json]
+    name: str,
+    view: View,
+    running: Running,
+    stats: Mapping[str, Json],
+    kernel: Mapping[str, Mapping[str, int]],
 ) -> dict[str, object]:
     """The answer of `GET /netsim/status`; its shape is an interface (docs/commands.md).
 
-    `stats` has the data plane's counters per node, as `Engine.node_stats` names them.
+    `stats` has the data plane's counters per node, as `Engine.node_stats` names them; `kernel` what
+    was lost outside of it (see kernel_drops).
     """
     pods = view.list("Pod")
     problems = not_ready(view, running)
@@ -157,7 +167,7 @@ def lab_status(
         "notReady": problems,
         "revision": view.revision,
         "published": running.published,
-        "nodes": [_node_row(n, running, on_node, stats) for n in view.list("Node")],
+        "nodes": [_node_row(n, running, on_node, stats, kernel) for n in view.list("Node")],
         "counts": {
             kind: len(view.list(kind)) for kind in ("Node", "Pod", "Service", "EndpointSlice")
         },

@@ -122,9 +122,10 @@ def test_the_lab_itself_says_why() -> None:
 
 def test_a_status_has_counts_nodes_and_counters() -> None:
     made = view(obj("Node", "node1", **READY), pod([{"type": "Ready", "status": "True"}]))
-    told = lab_status("t", made, UP, {"node1": {"packets": 3}})
+    told = lab_status("t", made, UP, {"node1": {"packets": 3}}, {"node1": {"cni0": 2}})
     assert (told["kind"], told["name"], told["ready"]) == ("LabStatus", "t", True)
     assert told["counts"] == {"Node": 1, "Pod": 1, "Service": 0, "EndpointSlice": 0}
     assert isinstance(told["nodes"], list)
     (node,) = told["nodes"]
     assert (node["pods"], node["revision"], node["counters"]) == (1, 7, {"packets": 3})
+    assert node["kernelDrops"] == {"cni0": 2}
