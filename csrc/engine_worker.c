@@ -5,7 +5,8 @@
  *   take the time; enter the tables
  *   one batch from each iface that is ready, through the pipeline
  *   packets from other workers' rings to their links
- *   ifaces with input in memory (links, queues, joined datagrams), so long as this is fair
+ *   ifaces with input in memory (links, queues, joined datagrams) until there is no more: what came
+ *   in by descriptors goes out before more is taken, so that no flood takes all the pool's packets
  *   now and then, look for expired flows
  *   answer a call of the control thread
  *
@@ -70,7 +71,7 @@ unsigned worker_receive(struct worker *w, struct iface *i)
 	struct batch b = {.count = 0};
 	unsigned n = i->ops->receive(i, w->pool, &b);
 
-	if (n == BATCH_MAX || i->more)
+	if (i->more)
 		ready_push(&w->ready, i);
 	if (n) {
 		w->processed += n;
