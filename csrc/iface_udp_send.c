@@ -214,7 +214,7 @@ static unsigned send_plain(struct iface_udp *u, struct packet_pool *pool, struct
 			   unsigned count)
 {
 	struct run r = {.iov_count = 0};
-	unsigned n = 0;
+	unsigned n = 0, sent;
 
 	run_address(u, pkt[0], &r);
 	r.segment = (uint16_t)pkt[0]->len;
@@ -225,9 +225,9 @@ static unsigned send_plain(struct iface_udp *u, struct packet_pool *pool, struct
 		r.count++;
 		n++;
 	} while (n < count && run_takes(u, &r, pkt[0], pkt[n]));
-	if (run_send(u, &r))
-		for (unsigned k = 0; k < n; k++)
-			iface_count_tx(&u->base, pkt[k], u->tunnel);
+	sent = run_send(u, &r);
+	for (unsigned k = 0; k < sent; k++) /* which of them is not told; all but the last are alike */
+		iface_count_tx(&u->base, pkt[k], u->tunnel);
 	for (unsigned k = 0; k < n; k++)
 		packet_give(pool, pkt[k]);
 	return n;

@@ -56,7 +56,7 @@ static bool accept_gso(const struct vnet_hdr *h, struct packet *p)
 		if (t->data_off >> 4 < 5)
 			return false;
 		headers = h->csum_start + (uint32_t)(t->data_off >> 4) * 4;
-	} else if (type == VNET_GSO_UDP_L4 && ip->proto == PROTO_UDP) {
+	} else if (h->gso_type == VNET_GSO_UDP_L4 && ip->proto == PROTO_UDP) {
 		headers = h->csum_start + (uint32_t)sizeof(struct udp_hdr);
 	} else {
 		return false;

@@ -32,6 +32,7 @@ UDP_BIG = super_packet(UDP(sport=1, dport=2), bytes(4000))
         ("super-packet without checksum", vnet(0, GSO_TCPV4, 40, 1400), TCP_BIG),
         ("TCP segmentation of UDP", vnet(1, GSO_TCPV4, 28, 1400, 20, 6), UDP_BIG),
         ("UDP segmentation of TCP", vnet(1, GSO_UDP_L4, 40, 1400, 20, 16), TCP_BIG),
+        ("TCP's ECN on UDP", vnet(1, GSO_UDP_L4 | GSO_ECN, 28, 1400, 20, 6), UDP_BIG),
         ("unknown segmentation", vnet(1, 4, 40, 1400, 20, 16), TCP_BIG),
         ("size zero", vnet(1, GSO_TCPV4, 40, 0, 20, 16), TCP_BIG),
         ("tiny size", vnet(1, GSO_TCPV4, 40, 7, 20, 16), TCP_BIG),
