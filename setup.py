@@ -28,7 +28,7 @@ class Flavour(NamedTuple):
 
 CHECKED = ("-UNDEBUG", "-U_FORTIFY_SOURCE", "-DNETSIM_DEBUG", "-g", "-fno-omit-frame-pointer")
 FLAVOURS = {
-    "release": Flavour(("-O2", "-fno-semantic-interposition")),
+    "release": Flavour(("-O3", "-fno-semantic-interposition")),
     "debug": Flavour(("-O0", *CHECKED)),
     "asan": Flavour(
         ("-O1", *CHECKED), ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")

@@ -123,6 +123,7 @@ static void make_node(void)
 	    .address = addr_from_v4(v4(192, 168, 0, 1)),
 	    .cni_addr = addr_from_v4(v4(10, 127, 0, 1)),
 	    .tunnel_addr = addr_from_v4(v4(10, 127, 0, 0)),
+	    .stack_addr = addr_from_v4(v4(10, 127, 0, 255)),
 	    .cluster_cidr = addr_from_v4(v4(10, 0, 0, 0)),
 	    .cluster_len = 104,
 	    .backend = BACKEND_VXLAN,

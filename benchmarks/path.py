@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from benchmarks.compiled import CSRC, HERE, compiled
 
-FLAGS = ("-O2", "-g", "-fno-semantic-interposition")
+FLAGS = ("-O3", "-DNDEBUG", "-g", "-fno-semantic-interposition")  # those of a release
 
 
 class Case(NamedTuple):

@@ -226,7 +226,8 @@ static unsigned send_plain(struct iface_udp *u, struct packet_pool *pool, struct
 		n++;
 	} while (n < count && run_takes(u, &r, pkt[0], pkt[n]));
 	sent = run_send(u, &r);
-	for (unsigned k = 0; k < sent; k++) /* which of them is not told; all but the last are alike */
+	for (unsigned k = 0; k < sent;
+	     k++) /* which of them is not told; all but the last are alike */
 		iface_count_tx(&u->base, pkt[k], u->tunnel);
 	for (unsigned k = 0; k < n; k++)
 		packet_give(pool, pkt[k]);

@@ -33,8 +33,9 @@ static bool may_answer(const struct packet *p)
 	return !(p->flags & (PACKET_ICMP_ERROR | PACKET_FRAGMENT_LATER));
 }
 
-/* The node as the sender sees it: the hop that traceroute shows. About a packet whose destination is
- * being translated, it comes from what the sender knows: the error is translated back like an answer.
+/* The node as the sender sees it: the hop that traceroute shows. About a packet whose destination
+ * is being translated, it comes from what the sender knows: the error is translated back like an
+ * answer.
  */
 static struct addr hop_address(const struct node *n, const struct packet *p)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stage_route.c - where a packet leaves, and whether it may: TTL, MTU, source of a masquerade.
  *
- * Pods of one node are on a bridge (no TTL taken), also where a Service lies between them; what uses
- * a wire crosses routers; what the node's own kernel sends, forwards or receives, it counts itself.
+ * Pods of one node are on a bridge (no TTL taken), also where a Service lies between them; what
+ * uses a wire crosses routers; what the node's own kernel sends, forwards or receives, it counts
+ * itself.
  */
 #include "stage.h"
 

@@ -202,16 +202,18 @@ def _check_placement(cluster: Cluster, item: Located, spec: PodSpec, where: Path
         )
     if spec.node_selector and not spec.node:
         wanted = spec.node_selector.items()
-        fitting = (wanted <= _node_labels(node) for _, node in cluster.nodes.values())
-        if not any(fitting):
+        labels = [_node_labels(name, cluster.nodes.get(name)) for name in names]
+        if not any(wanted <= one for one in labels):
             yield (
                 item,
                 warning((*where, "nodeSelector"), "no node has these labels: pods stay Pending"),
             )
 
 
-def _node_labels(node: Node) -> frozenset[tuple[str, str]]:
-    return frozenset({**node.labels, "kubernetes.io/hostname": node.name}.items())
+def _node_labels(name: str, found: tuple[Located, Node] | None) -> frozenset[tuple[str, str]]:
+    """A node's labels as pairs; one that is still to be generated has its name only."""
+    own = found[1].labels if found else {}
+    return frozenset({**own, "kubernetes.io/hostname": name}.items())
 
 
 def _check_pod_ip(cluster: Cluster, item: Located, pod: Pod, address: int) -> Findings:

@@ -145,7 +145,8 @@ def describe_service(obj: Json, api: ApiClient) -> Iterator[Line]:
 
 
 def _endpoint(endpoint: Json) -> str:
-    found = mapping(endpoint, "conditions")
+    """Pod, node, conditions; ready and serving where they are not said (EndpointSlice API)."""
+    found = {"ready": True, "serving": True, **mapping(endpoint, "conditions")}
     states = [name for name in ("ready", "serving", "terminating") if found.get(name) is True]
     target = text(mapping(endpoint, "targetRef"), "name")
     parts = (target, text(endpoint, "nodeName"), ", ".join(states) or "not ready")

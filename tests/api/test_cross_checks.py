@@ -119,6 +119,16 @@ CASES = [
         [],
     ),
     Case(
+        "a node selector by the host name of a generated node",
+        pod("p", spec="  nodeSelector: {kubernetes.io/hostname: node2}\n"),
+        [],
+    ),
+    Case(
+        "a node selector by the host name of no generated node",
+        pod("p", spec="  nodeSelector: {kubernetes.io/hostname: node3}\n"),
+        ["t:5:3: warning: spec.nodeSelector: no node has these labels: pods stay Pending"],
+    ),
+    Case(
         "fixed addresses: of another node, reserved, twice, of no node",
         node("a", "10.244.0.0/24")
         + node("b", "10.244.1.0/24")

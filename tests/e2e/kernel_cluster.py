@@ -60,8 +60,7 @@ def _endpoints(service: plan.Service, protocol: str, number: int) -> list[str]:
     return rules
 
 
-def rules() -> str:
-    """iptables-restore input."""
+def _nat() -> list[str]:
     ports = [(service, protocol) for service in plan.SERVICES for protocol in plan.PROTOCOLS]
     served = [
         rule
@@ -69,14 +68,7 @@ def rules() -> str:
         if service.endpoints
         for rule in _endpoints(service, protocol, number)
     ]
-    rejected = [
-        f"-A KUBE-SERVICES -d {service.address}/32 -p {protocol.lower()} --dport 80"
-        " -j REJECT --reject-with icmp-port-unreachable"
-        for service, protocol in ports
-        if not service.endpoints
-    ]
-    new = "-m conntrack --ctstate NEW -j KUBE-SERVICES"
-    lines = [
+    return [
         "*nat",
         *[f":KUBE-{name} -" for name in ("SERVICES", "MARK-MASQ", "POSTROUTING")],
         "-A PREROUTING -j KUBE-SERVICES",
@@ -88,6 +80,19 @@ def rules() -> str:
         "-A KUBE-POSTROUTING -j MASQUERADE --random-fully",
         *served,
         "COMMIT",
+    ]
+
+
+def _filter() -> list[str]:
+    rejected = [
+        f"-A KUBE-SERVICES -d {service.address}/32 -p {protocol.lower()} --dport 80"
+        " -j REJECT --reject-with icmp-port-unreachable"
+        for service in plan.SERVICES
+        for protocol in plan.PROTOCOLS
+        if not service.endpoints
+    ]
+    new = "-m conntrack --ctstate NEW -j KUBE-SERVICES"
+    return [
         "*filter",
         ":KUBE-SERVICES -",
         ":KUBE-FORWARD -",
@@ -101,7 +106,11 @@ def rules() -> str:
         *rejected,
         "COMMIT",
     ]
-    return "\n".join([*lines, ""])
+
+
+def rules() -> str:
+    """iptables-restore input."""
+    return "\n".join([*_nat(), *_filter(), ""])
 
 
 def _batch(inside: Space, commands: str) -> None:

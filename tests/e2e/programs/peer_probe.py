@@ -16,6 +16,7 @@ import select
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_PMTUDISC_DONT, IP_RECVERR, IP_RECVTTL = 10, 2, 0, 11, 12
@@ -28,7 +29,8 @@ def name_of(error: OSError) -> str:
     return "timeout" if error.errno is None else errno.errorcode[error.errno]
 
 
-def tcp(address: str, port: str, sport: str = "0") -> Result:
+def tcp(arguments: list[str]) -> Result:
+    address, port, sport = [*arguments, "0"][:3]
     with socket.socket() as stream:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stream.bind(("", int(sport)))
@@ -79,24 +81,27 @@ def exchange(wire: socket.socket, said: bytes, skip: int) -> Result:
     return {"answer": text, "ttl": ttl, "from": sender[0]}
 
 
-def udp(address: str, port: str, said: str, *chosen: str) -> Result:
+def udp(arguments: list[str]) -> Result:
+    address, port, said, *chosen = arguments
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
-        given = options(wire, list(chosen))
+        given = options(wire, chosen)
         wire.bind(("", given.get("sport", 0)))
         wire.connect((address, int(port)))
         word, _, size = said.partition(":")
         return exchange(wire, os.urandom(int(size)) if word == "size" else said.encode(), 0)
 
 
-def ping(address: str, *chosen: str) -> Result:
+def ping(arguments: list[str]) -> Result:
+    address, *chosen = arguments
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as wire:
-        given = options(wire, list(chosen))
+        given = options(wire, chosen)
         wire.connect((address, 0))
         request = struct.pack(">BBHHH", 8, 0, 0, 0, 1) + os.urandom(given.get("size", 56))
         return exchange(wire, request, 8)
 
 
-def raw(address: str, port: str, flags: str) -> Result:
+def raw(arguments: list[str]) -> Result:
+    address, port, flags = arguments
     bits = sum({"F": 1, "S": 2, "R": 4, "A": 16}[flag] for flag in flags)
     sport = next(RAW_PORTS)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as wire:
@@ -118,12 +123,17 @@ def raw(address: str, port: str, flags: str) -> Result:
             return {"error": "timeout"}
 
 
-PROBES = {"tcp": tcp, "udp": udp, "ping": ping, "raw": raw}
+PROBES: dict[str, Callable[[list[str]], Result]] = {
+    "tcp": tcp,
+    "udp": udp,
+    "ping": ping,
+    "raw": raw,
+}
 
 
 def probe(line: str) -> Result:
     word, *arguments = line.split()
-    return PROBES[word](*arguments)
+    return PROBES[word](arguments)
 
 
 with ThreadPoolExecutor(AT_ONCE) as several:

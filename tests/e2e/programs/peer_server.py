@@ -11,7 +11,7 @@ import sys
 import threading
 
 SIZE_MAX = 65_507
-HELD = []
+HELD: list[socket.socket] = []
 NAME = sys.argv[1]
 
 
