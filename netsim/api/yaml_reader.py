@@ -193,7 +193,7 @@ class _Reader:
             return self._alias(event)
         before = self.size
         if len(self.path) > DEPTH_MAX:
-            raise _BadDocumentError(f"nested deeper than {DEPTH_MAX} levels", event)
+            raise _BadDocumentError(_TOO_DEEP, event)
         if isinstance(event, yaml.ScalarEvent):
             value, mark = self._scalar(event), Mark(*self._position(event))
         else:
@@ -340,7 +340,9 @@ class _Explanation(NamedTuple):
     outer: bool = False
 
 
+_TOO_DEEP = f"nested deeper than {DEPTH_MAX} levels"
 _EXPLANATIONS = (
+    _Explanation("exceeded maximum nesting depth", _TOO_DEEP),  # libyaml's own limit, read ahead
     _Explanation(
         "mapping values are not allowed",
         "a ':' where no key can be",

@@ -79,6 +79,8 @@ def from_yaml(body: bytes) -> object:
         return from_json(msgspec.json.encode(value))
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         text = " ".join(str(error).split())
+        if "exceeded maximum nesting depth" in text:  # libyaml's own limit, which it meets first
+            raise _too_deep() from error
         raise bad_request(f"the body is not YAML: {text}") from error
 
 

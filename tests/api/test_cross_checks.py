@@ -126,7 +126,7 @@ CASES = [
     Case(
         "a node selector by the host name of no generated node",
         pod("p", spec="  nodeSelector: {kubernetes.io/hostname: node3}\n"),
-        ["t:5:3: warning: spec.nodeSelector: no node has these labels: pods stay Pending"],
+        ["t:6:3: warning: spec.nodeSelector: no node has these labels: pods stay Pending"],
     ),
     Case(
         "fixed addresses: of another node, reserved, twice, of no node",
