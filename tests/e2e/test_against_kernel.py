@@ -63,7 +63,7 @@ def sides(request: pytest.FixtureRequest, runnable: None) -> Iterator[Sides]:
         with lab, serving(lab.exec_argv("node/node1", plan.server("node1"))):
             for node in ("node/node1", "node/node2"):
                 lab.run(node, ["sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647"])
-            for where in (*FROM, "far"):  # a pod's kernel tells a sender of closed ports once a second only
+            for where in (*FROM, "far"):  # else one error a second to each
                 lab.run(where, ["sysctl", "-qw", "net.ipv4.icmp_ratelimit=0"])
             yield Sides(kernel, lab)
 
