@@ -119,12 +119,21 @@ static inline struct flow_key flow_key_reversed(const struct flow_key *k)
 	    {in.w[2], in.w[3], in.w[0], in.w[1], (in.w[4] >> 32) << 32 | ports}});
 }
 
+static inline uint64_t flow_key_word(const struct flow_key *k, unsigned i)
+{
+	uint64_t w;
+
+	memcpy(&w, (const char *)k + i * sizeof(w), sizeof(w));
+	return w;
+}
+
 static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
 {
-	struct flow_words x = flow_key_words(a), y = flow_key_words(b);
+	uint64_t differ = flow_key_word(a, 0) ^ flow_key_word(b, 0);
 
-	return ((x.w[0] ^ y.w[0]) | (x.w[1] ^ y.w[1]) | (x.w[2] ^ y.w[2]) | (x.w[3] ^ y.w[3]) |
-		(x.w[4] ^ y.w[4])) == 0;
+	for (unsigned i = 1; i < sizeof(*a) / sizeof(uint64_t); i++)
+		differ |= flow_key_word(a, i) ^ flow_key_word(b, i);
+	return differ == 0;
 }
 
 /* Finalizer of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit. */
@@ -137,13 +146,24 @@ static inline uint64_t mix64(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-/* Seeded so that a stranger cannot choose tuples that share a bucket. */
+/* Both halves of a 128-bit product: every bit of one factor reaches most bits of the result. */
+static inline uint64_t mix_product(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Seeded so that a stranger cannot choose tuples that share a bucket. Three products, two of them
+ * side by side: as wyhash folds its input.
+ */
 static inline uint32_t flow_words_hash(const struct flow_words *k, uint64_t seed)
 {
-	uint64_t a = (k->w[0] ^ seed) * UINT64_C(0x9e3779b97f4a7c15) + k->w[1];
-	uint64_t b = (k->w[2] ^ ~seed) * UINT64_C(0xc2b2ae3d27d4eb4f) + k->w[3];
+	uint64_t src = mix_product(k->w[0] ^ seed, k->w[1] ^ UINT64_C(0x9e3779b97f4a7c15) ^ seed);
+	uint64_t dst = mix_product(k->w[2] ^ UINT64_C(0xc2b2ae3d27d4eb4f) ^ seed, k->w[3] ^ ~seed);
 
-	return (uint32_t)mix64(a ^ (b << 1 | b >> 63) ^ (k->w[4] * UINT64_C(0x165667b19e3779f9)));
+	return (uint32_t)mix_product(src ^ (dst << 1 | dst >> 63) ^ seed,
+				     k->w[4] ^ UINT64_C(0x165667b19e3779f9));
 }
 
 static inline uint32_t flow_key_hash(const struct flow_key *k, uint64_t seed)

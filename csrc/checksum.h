@@ -20,14 +20,22 @@ uint64_t checksum_partial(const void *data, size_t len, uint64_t sum);
  */
 uint64_t checksum_partial_copy(void *dst, const void *src, size_t len, uint64_t sum);
 
+/* A half plus the other, and the carry of the lower halves, in the upper half. */
+static inline be16 checksum_fold32(uint32_t sum)
+{
+	return (be16)((sum + (sum << 16 | sum >> 16)) >> 16);
+}
+
 /* Fold to 16 bits, not inverted: what a PACKET_NEEDS_CSUM field holds of the pseudo-header. */
 static inline be16 checksum_fold(uint64_t sum)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (be16)sum;
+	return checksum_fold32((uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32));
+}
+
+/* What a sum changes by when eight bytes that it covers do: a difference modulo 2^64 - 1. */
+static inline uint64_t checksum_change(uint64_t from, uint64_t to)
+{
+	return to - from - (to < from);
 }
 
 static inline be16 checksum_finish(uint64_t sum)

@@ -34,6 +34,7 @@ uint32_t endpoint_slot_take(struct endpoint_slots *s, uint32_t *generation);
 void endpoint_slot_give(struct endpoint_slots *s, uint32_t slot);
 size_t endpoint_slots_bytes(const struct endpoint_slots *s);
 
+/* Whether the endpoint is still there; never one of a slot beyond all. */
 static inline bool endpoint_slot_alive(const struct endpoint_slots *s, uint32_t slot,
 				       uint32_t generation)
 {

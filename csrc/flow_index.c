@@ -47,14 +47,33 @@ static struct bucket *bucket_of(struct flow_index *x, uint32_t hash)
 	return x->buckets + (flow_index_bucket(x, hash) - x->buckets);
 }
 
+static void write24(uint8_t *at, uint32_t v)
+{
+	at[0] = (uint8_t)v;
+	at[1] = (uint8_t)(v >> 8);
+	at[2] = (uint8_t)(v >> 16);
+}
+
+static void entry_write(struct bucket *b, unsigned i, uint8_t tag, uint32_t name)
+{
+	b->tag[i] = tag;
+	write24(b->name[i], name);
+}
+
+/* Entries in a bucket: they lie without gaps. */
+static unsigned bucket_count(const struct bucket *b)
+{
+	return (unsigned)__builtin_ctz(bucket_match(b, 0));
+}
+
 /* A number of an empty overflow bucket, 0 if there is none. */
 static uint32_t overflow_take(struct flow_index *x)
 {
 	uint32_t n = x->overflow_free;
 
 	if (n) {
-		x->overflow_free = x->overflow[n].overflow;
-		x->overflow[n].overflow = 0;
+		x->overflow_free = bucket_overflow(&x->overflow[n]);
+		write24(x->overflow[n].overflow, 0);
 	} else if (x->overflow_used + 1 < x->size_max) {
 		n = ++x->overflow_used;
 	}
@@ -63,38 +82,40 @@ static uint32_t overflow_take(struct flow_index *x)
 
 static void overflow_give(struct flow_index *x, uint32_t n)
 {
-	x->overflow[n] = (struct bucket){.overflow = x->overflow_free};
+	x->overflow[n] = (struct bucket){0};
+	write24(x->overflow[n].overflow, x->overflow_free);
 	x->overflow_free = n;
 }
 
-static int chain_add(struct flow_index *x, struct bucket *b, uint32_t entry)
+static int chain_add(struct flow_index *x, struct bucket *b, uint8_t tag, uint32_t name)
 {
-	while (b->entry[BUCKET_ENTRIES - 1]) {
-		if (!b->overflow)
-			b->overflow = overflow_take(x);
-		if (!b->overflow)
+	unsigned count = bucket_count(b);
+
+	while (UNLIKELY(count == BUCKET_ENTRIES)) {
+		if (!bucket_overflow(b))
+			write24(b->overflow, overflow_take(x));
+		if (!bucket_overflow(b))
 			return -ENOSPC;
-		b = &x->overflow[b->overflow];
+		b = &x->overflow[bucket_overflow(b)];
+		count = bucket_count(b);
 	}
-	for (unsigned i = 0;; i++) {
-		if (!b->entry[i]) {
-			b->entry[i] = entry;
-			return 0;
-		}
-	}
+	entry_write(b, count, tag, name);
+	return 0;
 }
 
 /* Adds again, with one more bit of their hashes, the entries of a bucket that was taken out. */
 static void bucket_scatter(struct flow_index *x, const struct bucket *b,
 			   const struct flow_index_names *names)
 {
-	for (unsigned i = 0; i < BUCKET_ENTRIES && b->entry[i]; i++)
-		names->prefetch(names->context, b->entry[i] & FLOW_NAME_MAX);
-	for (unsigned i = 0; i < BUCKET_ENTRIES && b->entry[i]; i++) {
-		uint32_t hash = names->hash(names->context, b->entry[i] & FLOW_NAME_MAX);
+	unsigned count = bucket_count(b);
+
+	for (unsigned i = 0; i < count; i++)
+		names->prefetch(names->context, bucket_name(b, i));
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t hash = names->hash(names->context, bucket_name(b, i));
 
 		/* can not fail: the chains of both halves need no more buckets than the one did */
-		(void)chain_add(x, bucket_of(x, hash), b->entry[i]);
+		(void)chain_add(x, bucket_of(x, hash), b->tag[i], bucket_name(b, i));
 	}
 }
 
@@ -102,8 +123,8 @@ static void split_next(struct flow_index *x, const struct flow_index_names *name
 {
 	struct bucket *home = &x->buckets[x->split++], b = *home;
 
-	*home = (struct bucket){.overflow = 0};
-	for (uint32_t n = b.overflow;; n = b.overflow) {
+	*home = (struct bucket){0};
+	for (uint32_t n = bucket_overflow(&b);; n = bucket_overflow(&b)) {
 		bucket_scatter(x, &b, names);
 		if (!n)
 			break;
@@ -131,48 +152,45 @@ int flow_index_add(struct flow_index *x, uint32_t hash, uint32_t name,
 		   const struct flow_index_names *names)
 {
 	grow(x, names);
-	if (chain_add(x, bucket_of(x, hash), flow_index_tag(hash) | name))
+	if (chain_add(x, bucket_of(x, hash), flow_index_tag(hash), name))
 		return -ENOSPC;
 	x->entries++;
 	return 0;
 }
 
-/* The last bucket of a chain; @link is where its number is. */
-static struct bucket *chain_last(struct flow_index *x, struct bucket *b, uint32_t **link)
+/* The bucket of a chain that holds an entry, and its place in it. */
+static struct bucket *entry_find(struct flow_index *x, struct bucket *b, uint8_t tag, uint32_t name,
+				 unsigned *place)
 {
-	while (b->overflow) {
-		*link = &b->overflow;
-		b = &x->overflow[b->overflow];
-	}
-	return b;
-}
-
-static uint32_t *entry_find(struct flow_index *x, struct bucket *b, uint32_t entry)
-{
-	for (;; b = &x->overflow[b->overflow]) {
-		for (unsigned i = 0; i < BUCKET_ENTRIES; i++)
-			if (b->entry[i] == entry)
-				return &b->entry[i];
-		assert(b->overflow);
+	for (;; b = &x->overflow[bucket_overflow(b)]) {
+		for (uint32_t m = bucket_match(b, tag); m; m &= m - 1) {
+			*place = (unsigned)__builtin_ctz(m);
+			if (bucket_name(b, *place) == name)
+				return b;
+		}
+		assert(bucket_overflow(b));
 	}
 }
 
+/* The last entry of the chain takes the place of the one that goes. */
 void flow_index_remove(struct flow_index *x, uint32_t hash, uint32_t name)
 {
-	struct bucket *b = bucket_of(x, hash);
-	uint32_t *at = entry_find(x, b, flow_index_tag(hash) | name), *link = NULL;
-	struct bucket *last = chain_last(x, b, &link);
-	unsigned end = 0;
+	struct bucket *last = bucket_of(x, hash), *before = NULL, *b;
+	unsigned place, end;
 
-	while (end < BUCKET_ENTRIES && last->entry[end])
-		end++;
-	*at = last->entry[end - 1];
-	last->entry[end - 1] = 0;
+	b = entry_find(x, last, flow_index_tag(hash), name, &place);
+	while (UNLIKELY(bucket_overflow(last))) {
+		before = last;
+		last = &x->overflow[bucket_overflow(last)];
+	}
+	end = bucket_count(last) - 1;
+	entry_write(b, place, last->tag[end], bucket_name(last, end));
+	entry_write(last, end, 0, 0);
 	x->entries--;
-	if (end == 1 && link) {
-		uint32_t n = *link;
+	if (UNLIKELY(end == 0 && before)) {
+		uint32_t n = bucket_overflow(before);
 
-		*link = 0;
+		write24(before->overflow, 0);
 		overflow_give(x, n);
 	}
 }

@@ -26,10 +26,13 @@ enum {
 	FLOW_NAME_MAX = (1 << FLOW_NAME_BITS) - 1,
 };
 
-/* Entries are tag << 24 | name and lie without gaps; 0 is none. */
+/* Entries lie without gaps; tag 0 is none. Tags and names apart, so that one instruction compares
+ * all tags. An entry in passing is tag << 24 | name.
+ */
 struct bucket {
-	uint32_t entry[BUCKET_ENTRIES];
-	uint32_t overflow; /* number of the next bucket, 0: none */
+	uint8_t tag[BUCKET_ENTRIES + 1]; /* the last is always 0 */
+	uint8_t name[BUCKET_ENTRIES][3]; /* least significant byte first */
+	uint8_t overflow[3];             /* number of the next bucket, 0: none */
 };
 static_assert(sizeof(struct bucket) == CACHE_LINE, "one look at memory");
 
@@ -88,31 +91,44 @@ static inline const struct bucket *flow_index_bucket(const struct flow_index *x,
 }
 
 /* Never 0, so that no tag matches an empty entry. The top bits: buckets use the low ones. */
-static inline uint32_t flow_index_tag(uint32_t hash)
+static inline uint8_t flow_index_tag(uint32_t hash)
 {
 	uint32_t tag = hash >> FLOW_NAME_BITS;
 
-	return (tag + !tag) << FLOW_NAME_BITS;
+	return (uint8_t)(tag + !tag);
+}
+
+static inline uint32_t bucket_read24(const uint8_t *at)
+{
+	return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16;
+}
+
+static inline uint32_t bucket_name(const struct bucket *b, unsigned i)
+{
+	uint32_t word; /* one byte more than the name, which is still the bucket's */
+
+	memcpy(&word, (const char *)b + offsetof(struct bucket, name) + (size_t)3 * i,
+	       sizeof(word));
+	return word & FLOW_NAME_MAX;
+}
+
+static inline uint32_t bucket_overflow(const struct bucket *b)
+{
+	return bucket_read24(b->overflow);
 }
 
 /* Bit i is set if entry i has the tag. */
-static inline uint32_t bucket_match(const struct bucket *b, uint32_t tag)
+static inline uint32_t bucket_match(const struct bucket *b, uint8_t tag)
 {
 #ifdef __SSE2__
-	const __m128i *p = (const __m128i *)(const void *)b;
-	const __m128i want = _mm_set1_epi32((int)(tag >> FLOW_NAME_BITS));
-	__m128i m0 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p), FLOW_NAME_BITS), want);
-	__m128i m1 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p + 1), FLOW_NAME_BITS), want);
-	__m128i m2 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p + 2), FLOW_NAME_BITS), want);
-	__m128i m3 = _mm_cmpeq_epi32(_mm_srli_epi32(_mm_load_si128(p + 3), FLOW_NAME_BITS), want);
-	__m128i all = _mm_packs_epi16(_mm_packs_epi32(m0, m1), _mm_packs_epi32(m2, m3));
+	const __m128i all = _mm_load_si128((const __m128i *)(const void *)b->tag);
 
-	return (uint32_t)_mm_movemask_epi8(all) & ((1 << BUCKET_ENTRIES) - 1);
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_set1_epi8((char)tag)));
 #else
 	uint32_t m = 0;
 
 	for (unsigned i = 0; i < BUCKET_ENTRIES; i++)
-		m |= (uint32_t)((b->entry[i] ^ tag) >> FLOW_NAME_BITS == 0) << i;
+		m |= (uint32_t)(b->tag[i] == tag) << i;
 	return m;
 #endif
 }
@@ -120,8 +136,8 @@ static inline uint32_t bucket_match(const struct bucket *b, uint32_t tag)
 /* One step of a search: start with {hash's bucket, bucket_match()}. */
 struct flow_index_cursor {
 	const struct bucket *bucket;
-	uint32_t tag;
 	uint32_t matches;
+	uint8_t tag;
 };
 
 static inline struct flow_index_cursor flow_index_search(const struct flow_index *x, uint32_t hash)
@@ -138,15 +154,15 @@ static inline uint32_t flow_index_next(const struct flow_index *x, struct flow_i
 {
 	unsigned i;
 
-	while (!c->matches) {
-		if (!c->bucket->overflow)
+	while (UNLIKELY(!c->matches)) {
+		if (LIKELY(!bucket_overflow(c->bucket)))
 			return 0;
-		c->bucket = &x->overflow[c->bucket->overflow];
+		c->bucket = &x->overflow[bucket_overflow(c->bucket)];
 		c->matches = bucket_match(c->bucket, c->tag);
 	}
 	i = (unsigned)__builtin_ctz(c->matches);
 	c->matches &= c->matches - 1;
-	return c->bucket->entry[i] & FLOW_NAME_MAX;
+	return bucket_name(c->bucket, i);
 }
 
 #endif

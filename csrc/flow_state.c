@@ -11,8 +11,6 @@
  */
 #include "flow_table.h"
 
-#include "wire.h"
-
 enum tcp_kind { KIND_NONE, KIND_SYN, KIND_SYN_ACK, KIND_FIN, KIND_ACK, KIND_RST, KIND_COUNT };
 
 enum { KEEP = 0x40, BAD = 0x80, TCP_KIND_FLAGS = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG };
@@ -68,7 +66,7 @@ static const uint8_t tcp_next[2][KIND_COUNT][TCP_STATES] = {
 static const uint32_t tcp_timeouts_s[FLOW_STATE_COUNT] = {
     [FLOW_SYN_SENT] = 120,
     [FLOW_SYN_RECV] = 60,
-    [FLOW_ESTABLISHED] = 86400, /* kube-proxy; the kernel alone: 5 days */
+    [FLOW_ESTABLISHED] = FLOW_TCP_ESTABLISHED_S,
     [FLOW_FIN_WAIT] = 120,
     [FLOW_CLOSE_WAIT] = 3600, /* kube-proxy; the kernel alone: 60 s */
     [FLOW_LAST_ACK] = 30,
@@ -92,7 +90,7 @@ struct plain_timeouts {
 static const struct plain_timeouts plain_timeouts[] = {
     [0] = {600, 600}, /* all others: generic */
     [PROTO_ICMP] = {30, 30},
-    [PROTO_UDP] = {30, 120},
+    [PROTO_UDP] = {FLOW_UDP_S, FLOW_UDP_STREAM_S},
     [PROTO_SCTP] = {30, 210}, /* chunks are not looked at: heartbeat, established */
 };
 
@@ -177,10 +175,8 @@ static bool udp_goes_on(const struct flow *f, uint64_t now_ns)
 	return (uint8_t)(flow_quarters(now_ns) - f->born) >= UDP_STREAM_QUARTERS;
 }
 
-bool flow_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns)
+static void other_advance(struct flow *f, bool reply, uint64_t now_ns)
 {
-	if (f->original.proto == PROTO_TCP)
-		return tcp_advance(f, reply, tcp_flags, now_ns);
 	if (f->flags & FLOW_SEEN_REPLY) {
 		if (f->original.proto != PROTO_UDP || udp_goes_on(f, now_ns))
 			f->flags |= FLOW_ASSURED;
@@ -189,6 +185,13 @@ bool flow_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns
 		f->state = f->original.proto == PROTO_SCTP ? FLOW_ESTABLISHED : FLOW_REPLIED;
 	}
 	flow_renew(f, now_ns);
+}
+
+bool flow_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns)
+{
+	if (f->original.proto == PROTO_TCP)
+		return tcp_advance(f, reply, tcp_flags, now_ns);
+	other_advance(f, reply, now_ns);
 	return true;
 }
 

@@ -19,78 +19,34 @@
 #include "flow_index.h"
 
 enum {
-	FLOW_COMMIT = 0xf1,
-	PER_CHUNK = (FLOW_CHUNK_BYTES - FLOW_CHUNK_HEADER) / sizeof(struct flow),
 	RECLAIM_BUDGET = 256, /* records to look at for an expired one when the table is full */
 };
 static_assert(FLOW_ARENA_VERSION == 2 && sizeof(struct flow) == 104, "a new layout: a new version");
-static_assert(offsetof(struct flow, reply) == 64, "see key_of()");
 static_assert(FLOWS_MAX < FLOW_NAME_MAX / 2, "a record's number and direction fit in a name");
-
-struct flow_table {
-	struct flow_index index;
-	struct flow **chunks;
-	uint32_t chunk_count;
-	uint32_t records; /* that have ever been taken, from the start of the first chunk */
-	uint32_t free;    /* number of a free record, plus one; 0: none */
-	uint32_t count;
-	uint32_t max;
-	uint32_t cursor; /* of flow_table_expire() */
-	struct flow_arena *arena;
-	uint64_t owner;
-	uint64_t seed;
-};
-
-static inline struct flow *flow_at(const struct flow_table *t, uint32_t record)
-{
-	return &t->chunks[record / PER_CHUNK][record % PER_CHUNK];
-}
 
 static inline uint32_t name_of(uint32_t record, bool reply)
 {
 	return (record + 1) << 1 | reply;
 }
 
-static inline struct flow *flow_named(const struct flow_table *t, uint32_t name)
-{
-	return flow_at(t, (name >> 1) - 1);
-}
-
-static inline const struct flow_key *key_of(const struct flow *f, uint32_t name)
-{
-	return (const struct flow_key *)(const void *)((const char *)f + (size_t)(name & 1) * 64);
-}
-
 static uint32_t name_hash(const void *context, uint32_t name)
 {
 	const struct flow_table *t = context;
 
-	return flow_key_hash(key_of(flow_named(t, name), name), t->seed);
-}
-
-/* The 64 bytes that a packet in this direction needs: a key and what lies between the keys. A macro
- * would do; as a function it must be inlined, for gcc takes one that only prefetches for one that
- * does nothing, and drops calls of it.
- */
-static inline __attribute__((always_inline)) void name_prefetch(const struct flow_table *t,
-								uint32_t name)
-{
-	const char *p = (const char *)flow_named(t, name);
-
-	if (name & 1)
-		p += sizeof(struct flow) - CACHE_LINE;
-	__builtin_prefetch(p);
-	__builtin_prefetch(p + CACHE_LINE - 1);
+	return flow_key_hash(flow_named_key(flow_named(t, name), name & 1), t->seed);
 }
 
 static void names_prefetch(const void *context, uint32_t name)
 {
-	name_prefetch(context, name);
+	const struct flow_key *key = flow_named_key(flow_named(context, name), name & 1);
+
+	__builtin_prefetch(key);
+	__builtin_prefetch((const char *)(key + 1) - 1);
 }
 
 static uint32_t chunks_max(size_t flows)
 {
-	return (uint32_t)((flows + PER_CHUNK - 1) / PER_CHUNK);
+	return (uint32_t)((flows + FLOWS_PER_CHUNK - 1) / FLOWS_PER_CHUNK);
 }
 
 int flow_table_new(struct flow_table **out, struct flow_arena *arena, uint64_t owner, size_t max,
@@ -107,6 +63,7 @@ int flow_table_new(struct flow_table **out, struct flow_arena *arena, uint64_t o
 	t->arena = arena;
 	t->owner = owner;
 	t->seed = seed;
+	t->barren_ns = UINT64_MAX;
 	t->chunks = calloc(chunks_max(max), sizeof(struct flow *));
 	if (!t->chunks || flow_index_init(&t->index, 2 * max)) {
 		free(t->chunks);
@@ -135,7 +92,7 @@ static inline uint32_t name_find(const struct flow_table *t, const struct flow_k
 
 	do
 		name = flow_index_next(&t->index, &c);
-	while (name && !flow_key_equal(key_of(flow_named(t, name), name), key));
+	while (name && !flow_key_equal(flow_named_key(flow_named(t, name), name & 1), key));
 	return name;
 }
 
@@ -150,19 +107,6 @@ struct flow *flow_table_find(struct flow_table *t, const struct flow_key *key, u
 	*reply = name & 1;
 	f = flow_named(t, name);
 	return f->expires_ns > now_ns ? f : NULL;
-}
-
-void flow_table_prefetch_index(const struct flow_table *t, uint32_t hash)
-{
-	__builtin_prefetch(flow_index_bucket(&t->index, hash));
-}
-
-void flow_table_prefetch_flow(const struct flow_table *t, uint32_t hash)
-{
-	struct flow_index_cursor c = flow_index_search(&t->index, hash);
-
-	if (c.matches)
-		name_prefetch(t, flow_index_next(&t->index, &c));
 }
 
 static void commit_set(struct flow *f, uint8_t word)
@@ -189,7 +133,7 @@ static uint32_t record_take(struct flow_table *t)
 		t->free = flow_at(t, n - 1)->service;
 		return n;
 	}
-	if (t->records == t->chunk_count * PER_CHUNK) {
+	if (t->records == t->chunk_count * FLOWS_PER_CHUNK) {
 		struct flow *chunk = flow_arena_chunk_new(t->arena, t->owner);
 
 		if (!chunk)
@@ -199,20 +143,17 @@ static uint32_t record_take(struct flow_table *t)
 	return ++t->records;
 }
 
-static int record_index(struct flow_table *t, uint32_t record)
+static int record_index(struct flow_table *t, uint32_t record, const struct flow_pair *pair)
 {
 	const struct flow_index_names names = {
 	    .hash = name_hash, .prefetch = names_prefetch, .context = t};
-	const struct flow *f = flow_at(t, record);
-	uint32_t hash = flow_key_hash(&f->original, t->seed);
-	int err = flow_index_add(&t->index, hash, name_of(record, false), &names);
+	int err = flow_index_add(&t->index, pair->original_hash, name_of(record, false), &names);
 
-	if (err || flow_key_equal(&f->original, &f->reply))
+	if (err || flow_key_equal(&pair->original, &pair->reply))
 		return err;
-	err = flow_index_add(&t->index, flow_key_hash(&f->reply, t->seed), name_of(record, true),
-			     &names);
+	err = flow_index_add(&t->index, pair->reply_hash, name_of(record, true), &names);
 	if (err)
-		flow_index_remove(&t->index, hash, name_of(record, false));
+		flow_index_remove(&t->index, pair->original_hash, name_of(record, false));
 	return err;
 }
 
@@ -229,11 +170,12 @@ static void record_forget(struct flow_table *t, uint32_t record)
 }
 
 /* Whether a live flow has the key; an expired one is forgotten. */
-static bool key_in_use(struct flow_table *t, const struct flow_key *key, uint64_t now_ns)
+static bool key_in_use(struct flow_table *t, const struct flow_key *key, uint32_t hash,
+		       uint64_t now_ns)
 {
-	uint32_t name = name_find(t, key, flow_key_hash(key, t->seed));
+	uint32_t name = name_find(t, key, hash);
 
-	if (!name)
+	if (LIKELY(!name))
 		return false;
 	if (flow_named(t, name)->expires_ns > now_ns)
 		return true;
@@ -241,31 +183,51 @@ static bool key_in_use(struct flow_table *t, const struct flow_key *key, uint64_
 	return false;
 }
 
-int flow_table_insert(struct flow_table *t, const struct flow_key *original,
-		      const struct flow_key *reply, enum flow_state state, uint64_t now_ns,
-		      struct flow **out)
+static bool pair_in_use(struct flow_table *t, const struct flow_pair *pair, uint64_t now_ns)
+{
+	return key_in_use(t, &pair->original, pair->original_hash, now_ns) ||
+	       key_in_use(t, &pair->reply, pair->reply_hash, now_ns);
+}
+
+/* Whether there is room for one more. A full table is searched for an expired flow, in vain only
+ * once in a moment: a flood that is refused must not slow down what is established.
+ */
+static bool has_room(struct flow_table *t, uint64_t now_ns)
+{
+	if (LIKELY(t->count < t->max))
+		return true;
+	if (t->barren_ns == now_ns)
+		return false;
+	if (flow_table_expire(t, now_ns, RECLAIM_BUDGET))
+		return true;
+	t->barren_ns = now_ns;
+	return false;
+}
+
+int flow_table_insert(struct flow_table *t, const struct flow_pair *pair, enum flow_state state,
+		      uint64_t now_ns, struct flow **out)
 {
 	uint32_t record;
 	struct flow *f;
 	int err;
 
-	if (key_in_use(t, original, now_ns) || key_in_use(t, reply, now_ns))
+	if (pair_in_use(t, pair, now_ns))
 		return -EEXIST;
-	if (t->count >= t->max && flow_table_expire(t, now_ns, RECLAIM_BUDGET) == 0)
+	if (!has_room(t, now_ns))
 		return -ENOSPC;
 	record = record_take(t);
 	if (!record--)
 		return -ENOSPC;
 	f = flow_at(t, record);
 	*f = (struct flow){
-	    .original = *original,
-	    .expires_ns = now_ns + flow_timeout_s(original->proto, state, 0) * NS_PER_S,
+	    .original = pair->original,
+	    .expires_ns = now_ns + flow_timeout_s(pair->original.proto, state, 0) * NS_PER_S,
 	    .endpoint_slot = (uint32_t)FLOW_NO_SLOT,
 	    .born = flow_quarters(now_ns),
 	    .state = (uint8_t)state,
-	    .reply = *reply,
+	    .reply = pair->reply,
 	};
-	err = record_index(t, record);
+	err = record_index(t, record, pair);
 	if (err) {
 		record_give(t, record);
 		return err;
@@ -328,16 +290,16 @@ static bool flow_adoptable(const struct flow *f, uint64_t now_ns)
 
 static void chunk_adopt(struct flow_table *t, struct flow *chunk, uint64_t now_ns)
 {
-	uint32_t first = t->chunk_count * PER_CHUNK;
+	uint32_t first = t->chunk_count * FLOWS_PER_CHUNK;
 
 	t->chunks[t->chunk_count++] = chunk;
-	t->records = first + PER_CHUNK;
-	for (uint32_t i = PER_CHUNK; i-- > 0;) {
+	t->records = first + FLOWS_PER_CHUNK;
+	for (uint32_t i = FLOWS_PER_CHUNK; i-- > 0;) {
 		const struct flow *f = &chunk[i];
+		struct flow_pair pair = flow_pair(t, &f->original, &f->reply);
 
 		if (flow_adoptable(f, now_ns) && t->count < t->max &&
-		    !key_in_use(t, &f->original, now_ns) && !key_in_use(t, &f->reply, now_ns) &&
-		    record_index(t, first + i) == 0)
+		    !pair_in_use(t, &pair, now_ns) && record_index(t, first + i, &pair) == 0)
 			t->count++;
 		else
 			record_give(t, first + i);
@@ -351,7 +313,7 @@ size_t flow_table_adopt(struct flow_table *t, uint64_t now_ns)
 	if (t->records)
 		return 0; /* not empty: its own records are among the owner's */
 	while (t->chunk_count < chunks_max(t->max) &&
-	       (t->chunk_count + 1) * PER_CHUNK <= (uint32_t)FLOWS_MAX) {
+	       (t->chunk_count + 1) * FLOWS_PER_CHUNK <= (uint32_t)FLOWS_MAX) {
 		chunk = flow_arena_chunk_next(t->arena, t->owner, chunk);
 		if (!chunk)
 			break;

@@ -16,9 +16,9 @@
 #ifndef NETSIM_FLOW_TABLE_H
 #define NETSIM_FLOW_TABLE_H
 
-#include "base.h"
-
-struct flow_arena;
+#include "flow_arena.h"
+#include "flow_index.h"
+#include "wire.h"
 
 enum flow_state {
 	FLOW_NEW,      /* UDP, ICMP, other: no answer seen */
@@ -62,7 +62,43 @@ struct flow {
 };
 static_assert(sizeof(struct flow) == 104, "with its share of the index, a flow fits in 128 bytes");
 
-struct flow_table;
+enum {
+	FLOW_COMMIT = 0xf1, /* flow.commit of a whole record */
+	FLOWS_PER_CHUNK = (FLOW_CHUNK_BYTES - FLOW_CHUNK_HEADER) / sizeof(struct flow),
+};
+
+/* flow_table.c's own; here so that finds can be inlined. */
+struct flow_table {
+	struct flow_index index;
+	struct flow **chunks;
+	uint32_t chunk_count;
+	uint32_t records; /* that have ever been taken, from the start of the first chunk */
+	uint32_t free;    /* number of a free record, plus one; 0: none */
+	uint32_t count;
+	uint32_t max;
+	uint32_t cursor;    /* of flow_table_expire() */
+	uint64_t barren_ns; /* when a full table was searched for an expired flow in vain */
+	struct flow_arena *arena;
+	uint64_t owner;
+	uint64_t seed;
+};
+
+/* A name in the index: a record's number and the direction. */
+static inline struct flow *flow_at(const struct flow_table *t, uint32_t record)
+{
+	return &t->chunks[record / FLOWS_PER_CHUNK][record % FLOWS_PER_CHUNK];
+}
+
+static inline struct flow *flow_named(const struct flow_table *t, uint32_t name)
+{
+	return flow_at(t, (name >> 1) - 1);
+}
+
+static inline const struct flow_key *flow_named_key(const struct flow *f, bool reply)
+{
+	return (const struct flow_key *)(const void *)((const char *)f +
+						       reply * offsetof(struct flow, reply));
+}
 
 /**
  * flow_table_new() - Make a table
@@ -107,31 +143,98 @@ size_t flow_table_adopt(struct flow_table *t, uint64_t now_ns);
 struct flow *flow_table_find(struct flow_table *t, const struct flow_key *key, uint32_t hash,
 			     uint64_t now_ns, bool *reply);
 
+/* A find in three steps, so that a batch waits for memory once per step and not twice per packet:
+ * flow_table_prefetch_index() for all, flow_table_guess() for all, then flow_table_confirm() or, if
+ * it fails, flow_table_find().
+ */
+struct flow_guess {
+	struct flow *flow; /* NULL: unknown */
+	bool reply;
+};
+
+static inline void flow_table_prefetch_index(const struct flow_table *t, uint32_t hash)
+{
+	__builtin_prefetch(flow_index_bucket(&t->index, hash));
+}
+
+/* All of a record, which begins anywhere in a cache line. */
+static inline void flow_prefetch(const struct flow *f)
+{
+	__builtin_prefetch(f);
+	__builtin_prefetch((const char *)f + CACHE_LINE);
+	__builtin_prefetch((const char *)f + sizeof(*f) - 1);
+}
+
 /**
- * flow_table_prefetch_index() / flow_table_prefetch_flow() - Begin a find early
+ * flow_table_guess() - The first flow whose key may have this hash, on its way into the cache
  * @t:		table
  * @hash:	flow_key_hash(key, seed)
- *
- * A stage that calls the first for its whole batch, then the second, then flow_table_find(), waits
- * for memory once per batch instead of twice per packet. Both are optional.
  */
-void flow_table_prefetch_index(const struct flow_table *t, uint32_t hash);
-void flow_table_prefetch_flow(const struct flow_table *t, uint32_t hash);
+static inline struct flow_guess flow_table_guess(const struct flow_table *t, uint32_t hash)
+{
+	struct flow_index_cursor c = flow_index_search(&t->index, hash);
+	uint32_t name = flow_index_next(&t->index, &c);
+	struct flow_guess g = {0};
+
+	if (LIKELY(name != 0)) {
+		g.flow = flow_named(t, name);
+		g.reply = name & 1;
+		flow_prefetch(g.flow);
+	}
+	return g;
+}
+
+/**
+ * flow_table_confirm() - Whether a guess was right, and the flow is alive
+ *
+ * Flows may have been removed since the guess, not inserted. If not, flow_table_find() knows.
+ */
+static inline bool flow_table_confirm(const struct flow *f, bool reply, const struct flow_key *key,
+				      uint64_t now_ns)
+{
+	return flow_key_equal(flow_named_key(f, reply), key) && f->commit == FLOW_COMMIT &&
+	       f->expires_ns > now_ns;
+}
+
+/* The two keys of a flow to be and their hashes. */
+struct flow_pair {
+	struct flow_key original; /* as the first packet arrived */
+	struct flow_key reply;    /* as answers will arrive */
+	uint32_t original_hash;   /* flow_key_hash(key, seed) */
+	uint32_t reply_hash;
+};
+
+static inline struct flow_pair
+flow_pair(const struct flow_table *t, const struct flow_key *original, const struct flow_key *reply)
+{
+	return (struct flow_pair){.original = *original,
+				  .reply = *reply,
+				  .original_hash = flow_key_hash(original, t->seed),
+				  .reply_hash = flow_key_hash(reply, t->seed)};
+}
+
+/**
+ * flow_table_prefetch_insert() - Begin an insertion early; optional
+ */
+static inline void flow_table_prefetch_insert(const struct flow_table *t,
+					      const struct flow_pair *pair)
+{
+	flow_table_prefetch_index(t, pair->original_hash);
+	flow_table_prefetch_index(t, pair->reply_hash);
+}
 
 /**
  * flow_table_insert() - Remember a flow
  * @t:		table
- * @original:	key of the first packet as it arrived
- * @reply:	key that answers will carry
+ * @pair:	its keys
  * @state:	first state; its timeout counts from @now_ns
  * @now_ns:	time
  * @out:	the flow, on success: slot FLOW_NO_SLOT, flags 0
  *
  * Return: 0, -EEXIST if either key is in use by a live flow, -ENOSPC if the table is full.
  */
-int flow_table_insert(struct flow_table *t, const struct flow_key *original,
-		      const struct flow_key *reply, enum flow_state state, uint64_t now_ns,
-		      struct flow **out);
+int flow_table_insert(struct flow_table *t, const struct flow_pair *pair, enum flow_state state,
+		      uint64_t now_ns, struct flow **out);
 
 /**
  * flow_table_remove() - Forget a flow; the pointer is dead afterwards
@@ -182,6 +285,36 @@ bool flow_first_state(uint8_t proto, uint8_t tcp_flags, enum flow_state *state);
  * Return: false if the packet is invalid in this state: it must be dropped, the flow is unchanged.
  */
 bool flow_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns);
+
+/* The timeouts of connections that go on as they did. */
+enum {
+	FLOW_TCP_ESTABLISHED_S = 86400, /* kube-proxy; the kernel alone: 5 days */
+	FLOW_UDP_S = 30,
+	FLOW_UDP_STREAM_S = 120,
+};
+
+/**
+ * flow_goes_on() - flow_advance() for a packet that changes nothing but the time
+ *
+ * An ACK of an assured TCP connection, a datagram of an assured stream or of one that nobody has
+ * answered. Return: false, and nothing is done, for all others.
+ */
+static inline bool flow_goes_on(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns)
+{
+	uint8_t assured = f->flags & FLOW_ASSURED;
+
+	if (f->original.proto == PROTO_UDP) {
+		if (UNLIKELY(!assured && (reply || f->flags & FLOW_SEEN_REPLY)))
+			return false;
+		f->expires_ns = now_ns + (assured ? FLOW_UDP_STREAM_S : FLOW_UDP_S) * NS_PER_S;
+		return true;
+	}
+	if (UNLIKELY((tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG)) != TCP_ACK ||
+		     !assured || f->state != FLOW_ESTABLISHED || f->original.proto != PROTO_TCP))
+		return false;
+	f->expires_ns = now_ns + FLOW_TCP_ESTABLISHED_S * NS_PER_S;
+	return true;
+}
 
 /**
  * flow_reopens() - Whether a SYN starts the connection anew

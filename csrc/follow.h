@@ -25,6 +25,8 @@ bool follow_begins(const struct packet *p, enum flow_state *state);
 static inline void follow_flow(struct packet *p, const struct flow *f)
 {
 	p->to = flow_key_reversed(p->reply ? &f->original : &f->reply);
+	if (f->flags & (FLOW_TRANSLATED | FLOW_MASQUERADED))
+		p->flags |= PACKET_TRANSLATED;
 }
 
 #endif

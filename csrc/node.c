@@ -35,6 +35,9 @@ static int make_tables(struct node *n, struct flow_arena *arena, uint64_t seed)
 	const struct node_config *c = &n->config;
 	int err;
 
+	n->ways = calloc((size_t)1 << WAY_BITS, sizeof(n->ways[0])); /* touched as it is used */
+	if (!n->ways)
+		return -ENOMEM;
 	n->random = mix64(seed ^ mix64(c->uid));
 	n->hash_seed = random_next(&n->random);
 	err = flow_table_new(&n->flows, arena, c->uid, c->flows_max, n->hash_seed);
@@ -60,6 +63,7 @@ int node_new(struct node **out, const struct node_config *config, struct tables 
 	n->config = *config;
 	n->config.name[sizeof(n->config.name) - 1] = '\0';
 	n->tables = tables;
+	n->way_epoch = 1;
 	err = make_tables(n, arena, seed);
 	if (err) {
 		node_free(n);
@@ -79,6 +83,7 @@ void node_free(struct node *n)
 	affinity_table_free(n->affinity);
 	free(n->iface_index);
 	free(n->ifaces);
+	free(n->ways);
 	free(n);
 }
 
@@ -162,6 +167,7 @@ int node_iface_attach(struct node *n, struct iface *i)
 		return -ENOMEM;
 	}
 	i->node = n;
+	n->way_epoch++;
 	if (alone)
 		*role_slot(n, i->role) = i;
 	return 0;
@@ -181,6 +187,7 @@ void node_iface_detach(struct node *n, struct iface *i)
 	if (i->role != IFACE_POD)
 		*role_slot(n, i->role) = NULL;
 	i->node = NULL;
+	n->way_epoch++;
 	if (index_rebuild(n)) { /* no memory: no index rather than one with a dead pointer */
 		free(n->iface_index);
 		n->iface_index = NULL;

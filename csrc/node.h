@@ -68,6 +68,30 @@ struct trace_filter {
 	uint32_t limit; /* packets to mark before switching itself off; 0: no limit */
 };
 
+enum { WAY_BITS = 10 };
+
+/* Where packets to one destination leave, as stage_route found it out last; in a direct-mapped
+ * table. An epoch is a state of the tables and ifaces that routes depend on.
+ */
+struct way {
+	struct addr dst;
+	uint64_t epoch; /* 0: none */
+	struct iface *out;
+	const struct peer_row *peer;
+	uint16_t mtu;
+	uint8_t router_from; /* role of ifaces between which and out is nothing but a router */
+};
+
+/* The tables that ways were found in. A table's address is given to another one only after a
+ * generation in which nobody could see it.
+ */
+struct way_tables {
+	const struct route_table *local;
+	const struct route_table *routes;
+	const struct peer_table *peers;
+	uint64_t generation;
+};
+
 struct node {
 	struct node_config config;
 	uint32_t id;
@@ -88,6 +112,10 @@ struct node {
 	struct iface *stack;  /* cni0, or NULL */
 	struct iface *tunnel; /* flannel.1, or NULL */
 	struct iface *wire;   /* NULL on a lone node */
+
+	struct way *ways;   /* stage_route's */
+	uint64_t way_epoch; /* changes with way_tables and with the ifaces above */
+	struct way_tables way_tables;
 
 	struct packet_pool *pool; /* its worker's */
 	struct trace *trace;      /* its worker's */

@@ -28,7 +28,7 @@ struct service;
 
 enum {
 	BATCH_MAX = 64,
-	PACKET_HEADROOM = 256,     /* vnet header + outer IPv4 + UDP + VXLAN + Ethernet, aligned */
+	PACKET_HEADROOM = 224,     /* vnet header + outer IPv4 + UDP + VXLAN + Ethernet and more */
 	PACKET_ROOM = 65536 + 128, /* a super-packet and a bit */
 };
 
@@ -107,19 +107,21 @@ enum packet_flags {
 	PACKET_ICMP_ERROR = 1 << 5,     /* key is that of the quoted packet, reversed */
 	PACKET_NEW_FLOW = 1 << 6,       /* stage_translate must remember it */
 	PACKET_ROUTED = 1 << 7,         /* crosses a router: TTL goes down by one */
+	PACKET_TRANSLATED = 1 << 8,     /* of a known flow: to differs from key */
 };
 
+/* In three cache lines: what most stages touch, the key as it came, the key as it goes. */
 struct packet {
-	uint8_t *data;   /* first byte now: tunnel header or IPv4 header */
-	uint32_t len;    /* bytes from data */
-	uint16_t flags;  /* enum packet_flags */
-	uint16_t l4_off; /* from data */
+	uint8_t *data;    /* first byte now: tunnel header or IPv4 header */
+	uint32_t len;     /* bytes from data */
+	uint16_t flags;   /* enum packet_flags */
+	uint8_t verdict;  /* enum verdict; with flags in one word: see packet_is_odd() */
+	uint8_t gso_type; /* VNET_GSO_* */
 
 	/* segmentation, as virtio means it. An iface that is not a wire puts the vnet header's
 	 * csum_start into l4_off; stage_parse drops the packet if that is not where L4 begins
 	 */
-	uint8_t gso_type; /* VNET_GSO_* */
-	uint8_t verdict;  /* enum verdict */
+	uint16_t l4_off; /* from data */
 	uint16_t gso_size;
 	uint16_t hdr_len;     /* IP + L4 header bytes of a super-packet; stage_parse finds it */
 	uint16_t csum_offset; /* of the checksum field from csum_start */
@@ -128,18 +130,7 @@ struct packet {
 	uint8_t drop;  /* enum drop_reason */
 	uint8_t reply_type;
 	uint8_t reply_code;
-	uint8_t trace_count; /* records written so far for a marked packet */
-	uint16_t reply_mtu;
-	uint16_t masquerade; /* nonzero: the node's address becomes the source */
-	uint32_t trace_id;
-
-	struct flow_key key; /* as it arrived */
-	struct flow_key to;  /* as it leaves */
-
 	bool reply; /* travels in the flow's reply direction */
-
-	const struct service *service;   /* stage_service's decision for a new flow */
-	const struct endpoint *endpoint; /* with service */
 	struct iface *in;
 	struct iface *out;
 	const struct peer_row *peer; /* far end when out is a wire */
@@ -152,14 +143,33 @@ struct packet {
 	be16 outer_sport;
 	be16 outer_dport;
 
+	uint16_t reply_mtu;
+	uint16_t masquerade; /* nonzero: the node's address becomes the source */
+	struct flow_key key; /* as it arrived */
+	uint8_t trace_count; /* records written so far for a marked packet */
+	uint32_t trace_id;
 	struct packet *next; /* pool's free list; unused elsewhere */
-	uint8_t buffer[];    /* PACKET_HEADROOM + PACKET_ROOM bytes */
-};
 
+	struct flow_key to;              /* as it leaves */
+	const struct service *service;   /* stage_service's decision for a new flow */
+	const struct endpoint *endpoint; /* with service */
+
+	uint8_t buffer[]; /* PACKET_HEADROOM + PACKET_ROOM bytes */
+};
+static_assert(offsetof(struct packet, buffer) <= 3 * CACHE_LINE, "what the stages learn");
+static_assert((offsetof(struct packet, buffer) + PACKET_HEADROOM) % CACHE_LINE == 24,
+	      "22 bytes of VXLAN and Ethernet before it, IPv4 and L4 headers share a line");
+
+/* Filled by ifaces: count and pkt. The bits, one per packet, are the pipeline's own: they save the
+ * stages that few packets need a look at all.
+ */
 struct batch {
 	unsigned count;
 	struct packet *pkt[BATCH_MAX];
+	uint64_t fresh;   /* PACKET_NEW_FLOW is set */
+	uint64_t refused; /* VERDICT_REPLY */
 };
+static_assert(BATCH_MAX <= 64, "one bit per packet");
 
 /* A worker's own packets, made once. */
 struct packet_pool;
@@ -207,6 +217,20 @@ static inline struct ipv4_hdr *packet_ipv4(const struct packet *p)
 static inline size_t packet_headroom(const struct packet *p)
 {
 	return (size_t)(p->data - p->buffer);
+}
+
+/* What hardly any packet is: decided upon, a fragment, marked, or an ICMP error. One test, so that
+ * a stage's common case need not look at each.
+ */
+static inline bool packet_is_odd(const struct packet *p)
+{
+	const uint32_t odd = PACKET_FRAGMENT | PACKET_FRAGMENT_LATER | PACKET_MARKED |
+			     PACKET_ICMP_ERROR | UINT32_C(0xff) << 16;
+	uint32_t word;
+
+	static_assert(offsetof(struct packet, verdict) == offsetof(struct packet, flags) + 2, "");
+	memcpy(&word, (const char *)p + offsetof(struct packet, flags), sizeof(word));
+	return (word & odd) != 0;
 }
 
 static inline void packet_drop(struct packet *p, enum drop_reason why)

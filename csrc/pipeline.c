@@ -9,10 +9,7 @@
 #include "iface.h"
 
 /* The packet path, top to bottom. Add a stage here and nowhere else. */
-static const struct {
-	stage_fn *run;
-	enum trace_stage name;
-} stages[] = {
+const struct pipeline_stage pipeline_stages[PIPELINE_STAGES] = {
     {stage_tunnel_off, TRACE_TUNNEL_OFF},
     {stage_parse, TRACE_PARSE},
     {stage_flow, TRACE_FLOW},
@@ -23,13 +20,12 @@ static const struct {
     {stage_tunnel_on, TRACE_TUNNEL_ON},
 };
 
-static_assert(BATCH_MAX <= 64, "one bit per packet");
-
-static struct stage_ctx context(struct node *n, uint64_t now_ns)
+struct stage_ctx pipeline_context(struct node *n, uint64_t now_ns)
 {
 	struct tables *t = n->tables;
 	/* first, so that what is reported was in place before the tables were read */
 	uint64_t revision = atomic_load_explicit(&t->revision, memory_order_acquire);
+	uint64_t generation = atomic_load_explicit(&t->generation, memory_order_acquire);
 
 	return (struct stage_ctx){
 	    .node = n,
@@ -37,6 +33,7 @@ static struct stage_ctx context(struct node *n, uint64_t now_ns)
 	    .local = atomic_load_explicit(&n->local, memory_order_acquire),
 	    .routes = atomic_load_explicit(&t->routes, memory_order_acquire),
 	    .peers = atomic_load_explicit(&t->peers, memory_order_acquire),
+	    .generation = generation,
 	    .revision = revision,
 	    .now_ns = now_ns,
 	};
@@ -117,13 +114,25 @@ static void run_stages(const struct stage_ctx *ctx, struct batch *b)
 {
 	uint64_t marked = marked_by_iface(ctx, b);
 
-	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
-		stages[i].run(ctx, b);
-		if (UNLIKELY(stages[i].name == TRACE_PARSE && ctx->node->filter.on))
+	for (size_t i = 0; i < ARRAY_SIZE(pipeline_stages); i++) {
+		pipeline_stages[i].run(ctx, b);
+		if (UNLIKELY(pipeline_stages[i].name == TRACE_PARSE && ctx->node->filter.on))
 			marked |= marked_by_filter(ctx, b);
 		if (UNLIKELY(marked))
-			marked = trace_drops(ctx, b, marked, stages[i].name);
+			marked = trace_drops(ctx, b, marked, pipeline_stages[i].name);
 	}
+}
+
+/* How many packets at the front of a batch go to the first one's iface and are not marked. */
+static unsigned count_alike(const struct batch *b)
+{
+	const struct iface *out = b->pkt[0]->out;
+	unsigned n = 0;
+
+	while (n < b->count && LIKELY(b->pkt[n]->verdict == VERDICT_FORWARD) &&
+	       LIKELY(b->pkt[n]->out == out) && LIKELY(!(b->pkt[n]->flags & PACKET_MARKED)))
+		n++;
+	return n;
 }
 
 /* Gives the dropped back; returns how many are left at the front of @b. */
@@ -145,37 +154,51 @@ static unsigned bury(struct node *n, struct batch *b)
 	return left;
 }
 
+/* Hands the first packet's company over to the iface that they leave by; returns what is left. */
+static unsigned send_together(const struct stage_ctx *ctx, struct batch *b, unsigned left)
+{
+	struct packet *together[BATCH_MAX];
+	struct iface *out = b->pkt[0]->out;
+	unsigned count = 0, rest = 0;
+
+	for (unsigned i = 0; i < left; i++) {
+		struct packet *p = b->pkt[i];
+
+		if (p->out != out) {
+			b->pkt[rest++] = p;
+			continue;
+		}
+		stage_trace(ctx, p, TRACE_SEND, TRACE_FORWARDED, out->id, 0);
+		together[count++] = p;
+	}
+	out->ops->send(out, ctx->node->pool, together, count);
+	return rest;
+}
+
 static void dispatch(const struct stage_ctx *ctx, struct batch *b)
 {
-	struct node *n = ctx->node;
-	unsigned left = bury(n, b);
-
-	while (left) {
-		struct packet *together[BATCH_MAX];
+	if (LIKELY(count_alike(b) == b->count)) {
 		struct iface *out = b->pkt[0]->out;
-		unsigned count = 0, rest = 0;
 
-		for (unsigned i = 0; i < left; i++) {
-			struct packet *p = b->pkt[i];
+		out->ops->send(out, ctx->node->pool, b->pkt, b->count);
+	} else {
+		unsigned left = bury(ctx->node, b);
 
-			if (p->out != out) {
-				b->pkt[rest++] = p;
-				continue;
-			}
-			stage_trace(ctx, p, TRACE_SEND, TRACE_FORWARDED, out->id, 0);
-			together[count++] = p;
-		}
-		out->ops->send(out, n->pool, together, count);
-		left = rest;
+		while (left)
+			left = send_together(ctx, b, left);
 	}
 	b->count = 0;
 }
 
 void pipeline_run(struct node *n, struct batch *b, uint64_t now_ns)
 {
-	struct stage_ctx ctx = context(n, now_ns);
+	struct stage_ctx ctx = pipeline_context(n, now_ns);
 
+	if (UNLIKELY(b->count == 0))
+		return;
 	n->stats.packets += b->count;
+	b->fresh = 0;
+	b->refused = 0;
 	run_stages(&ctx, b);
 	dispatch(&ctx, b);
 	atomic_store_explicit(&n->revision, ctx.revision, memory_order_release);

@@ -5,6 +5,20 @@
 
 #include "stage.h"
 
+/* The packet path, top to bottom: what pipeline_run() does, for who measures it stage by stage. */
+struct pipeline_stage {
+	stage_fn *run;
+	enum trace_stage name;
+};
+
+enum { PIPELINE_STAGES = 8 };
+extern const struct pipeline_stage pipeline_stages[PIPELINE_STAGES];
+
+/**
+ * pipeline_context() - What a batch of @n is processed against now
+ */
+struct stage_ctx pipeline_context(struct node *n, uint64_t now_ns);
+
 /**
  * pipeline_run() - Take a batch through all stages and hand each packet to its iface
  * @n:		the node that received it; the calling worker's

@@ -13,19 +13,6 @@
 
 enum { LENGTH_MAX = 128 };
 
-struct level {
-	struct addr mask;
-	uint32_t first; /* slot */
-	uint32_t slots_mask;
-};
-
-struct route_table {
-	size_t count;
-	struct route_row *slots; /* kind ROUTE_KIND_COUNT: empty */
-	uint32_t level_count;
-	struct level levels[];
-};
-
 static struct addr prefix_mask(unsigned len)
 {
 	struct addr m = {{0, 0}};
@@ -42,13 +29,6 @@ static struct addr prefix_mask(unsigned len)
 static inline struct addr addr_and(struct addr a, struct addr mask)
 {
 	return (struct addr){{a.w[0] & mask.w[0], a.w[1] & mask.w[1]}};
-}
-
-static inline uint32_t addr_hash(struct addr a)
-{
-	uint64_t x = a.w[0] * UINT64_C(0x9e3779b97f4a7c15) ^ a.w[1];
-
-	return (uint32_t)(__builtin_bswap64(x * UINT64_C(0xc2b2ae3d27d4eb4f)));
 }
 
 static int row_check(const struct route_row *r)
@@ -70,37 +50,23 @@ static uint32_t levels_lay_out(struct route_table *t, const uint32_t *per_length
 			continue;
 		while (slots < 2 * per_length[len])
 			slots *= 2;
-		t->levels[t->level_count++] = (struct level){
+		t->levels[t->level_count++] = (struct route_level){
 		    .mask = prefix_mask(len), .first = first, .slots_mask = slots - 1};
 		first += slots;
 	}
 	return first;
 }
 
-/* The row's slot in its level, or the empty one where it belongs. */
-static inline struct route_row *level_probe(const struct route_table *t, const struct level *l,
-					    struct addr prefix)
-{
-	uint32_t i = addr_hash(prefix);
-
-	for (;; i++) {
-		struct route_row *r = &t->slots[l->first + (i & l->slots_mask)];
-
-		if (r->kind == ROUTE_KIND_COUNT || addr_equal(r->prefix, prefix))
-			return r;
-	}
-}
-
 static int rows_place(struct route_table *t, const struct route_row *rows, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct addr mask = prefix_mask(rows[i].len);
-		const struct level *l = t->levels;
+		const struct route_level *l = t->levels;
 		struct route_row *r;
 
 		while (!addr_equal(l->mask, mask))
 			l++;
-		r = level_probe(t, l, rows[i].prefix);
+		r = route_probe(t, l, rows[i].prefix);
 		if (r->kind != ROUTE_KIND_COUNT)
 			return -EEXIST;
 		*r = rows[i];
@@ -150,18 +116,6 @@ void route_table_free(struct route_table *t)
 		return;
 	free(t->slots);
 	free(t);
-}
-
-const struct route_row *route_table_find(const struct route_table *t, struct addr dst)
-{
-	for (uint32_t i = 0; i < t->level_count; i++) {
-		const struct level *l = &t->levels[i];
-		const struct route_row *r = level_probe(t, l, addr_and(dst, l->mask));
-
-		if (r->kind != ROUTE_KIND_COUNT)
-			return r;
-	}
-	return NULL;
 }
 
 size_t route_table_count(const struct route_table *t)

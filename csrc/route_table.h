@@ -29,7 +29,20 @@ struct route_row {
 	uint32_t index;
 };
 
-struct route_table;
+/* Rows of one prefix length. */
+struct route_level {
+	struct addr mask;
+	uint32_t first; /* slot */
+	uint32_t slots_mask;
+};
+
+/* route_table.c's own; here so that look-ups can be inlined. */
+struct route_table {
+	size_t count;
+	struct route_row *slots; /* kind ROUTE_KIND_COUNT: empty */
+	uint32_t level_count;
+	struct route_level levels[];
+};
 
 /**
  * route_table_new() - Build a table from rows, which are copied
@@ -48,6 +61,25 @@ int route_table_new(struct route_table **out, const struct route_row *rows, size
  */
 void route_table_free(struct route_table *t);
 
+static inline uint32_t route_hash(struct addr a)
+{
+	uint64_t x = a.w[0] * UINT64_C(0x9e3779b97f4a7c15) ^ a.w[1];
+
+	return (uint32_t)(__builtin_bswap64(x * UINT64_C(0xc2b2ae3d27d4eb4f)));
+}
+
+/* The row's slot in its level, or the empty one where it belongs. */
+static inline struct route_row *route_probe(const struct route_table *t,
+					    const struct route_level *l, struct addr prefix)
+{
+	for (uint32_t i = route_hash(prefix);; i++) {
+		struct route_row *r = &t->slots[l->first + (i & l->slots_mask)];
+
+		if (r->kind == ROUTE_KIND_COUNT || addr_equal(r->prefix, prefix))
+			return r;
+	}
+}
+
 /**
  * route_table_find() - Longest matching prefix
  * @t:		table
@@ -55,7 +87,18 @@ void route_table_free(struct route_table *t);
  *
  * Return: the row, NULL if none matches.
  */
-const struct route_row *route_table_find(const struct route_table *t, struct addr dst);
+static inline const struct route_row *route_table_find(const struct route_table *t, struct addr dst)
+{
+	for (uint32_t i = 0; i < t->level_count; i++) {
+		const struct route_level *l = &t->levels[i];
+		const struct addr prefix = {{dst.w[0] & l->mask.w[0], dst.w[1] & l->mask.w[1]}};
+		const struct route_row *r = route_probe(t, l, prefix);
+
+		if (r->kind != ROUTE_KIND_COUNT)
+			return r;
+	}
+	return NULL;
+}
 
 size_t route_table_count(const struct route_table *t);
 

@@ -16,49 +16,16 @@
 #include "service_table.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "endpoint_slots.h"
-
 enum { INDEX_MIN = 16, NOT_FOUND = UINT32_MAX };
-
-typedef _Atomic(const struct service *) service_ref;
-
-struct index {
-	struct retired retired;
-	uint64_t mask;
-	service_ref places[];
-};
 
 struct object {
 	struct retired retired;
 	struct service service;
 };
 
-struct service_table {
-	_Atomic(struct index *) index;
-	struct endpoint_slots slots;
-	uint64_t seed;
-
-	/* the writer's own */
-	size_t count;
-	size_t used;       /* places that are not NULL: services and tombstones */
-	uint32_t *scratch; /* positions of a spec's endpoints by hash */
-	size_t scratch_room;
-	size_t bytes;
-};
-
 static const struct service tombstone;
-
-static inline uint64_t key_hash(const struct service_key *k, uint64_t seed)
-{
-	uint64_t w[3];
-
-	memcpy(w, k, sizeof(w));
-	return mix64((w[0] ^ seed) * UINT64_C(0x9e3779b97f4a7c15) + w[1] +
-		     w[2] * UINT64_C(0xc2b2ae3d27d4eb4f));
-}
 
 static inline bool key_equal(const struct service_key *a, const struct service_key *b)
 {
@@ -72,19 +39,19 @@ static struct object *object_of(const struct service *s)
 
 static size_t index_bytes(uint64_t places)
 {
-	return sizeof(struct index) + places * sizeof(service_ref);
+	return sizeof(struct service_index) + places * sizeof(service_ref);
 }
 
-static struct index *index_new(uint64_t places)
+static struct service_index *index_new(uint64_t places)
 {
-	struct index *x = calloc(1, index_bytes(places));
+	struct service_index *x = calloc(1, index_bytes(places));
 
 	if (x)
 		x->mask = places - 1;
 	return x;
 }
 
-static struct index *index_own(const struct service_table *t)
+static struct service_index *index_own(const struct service_table *t)
 {
 	return atomic_load_explicit(&t->index, memory_order_relaxed);
 }
@@ -92,7 +59,7 @@ static struct index *index_own(const struct service_table *t)
 int service_table_new(struct service_table **out, uint64_t seed)
 {
 	struct service_table *t = calloc(1, sizeof(*t));
-	struct index *x = index_new(INDEX_MIN);
+	struct service_index *x = index_new(INDEX_MIN);
 
 	if (!t || !x || endpoint_slots_init(&t->slots)) {
 		free(x);
@@ -108,7 +75,7 @@ int service_table_new(struct service_table **out, uint64_t seed)
 
 void service_table_free(struct service_table *t)
 {
-	struct index *x;
+	struct service_index *x;
 
 	if (!t)
 		return;
@@ -129,9 +96,9 @@ const struct service *service_table_find(const struct service_table *t, struct a
 					 uint8_t proto)
 {
 	const struct service_key key = {.addr = addr, .port = port, .proto = proto};
-	struct index *x = atomic_load_explicit(&t->index, memory_order_acquire);
+	struct service_index *x = atomic_load_explicit(&t->index, memory_order_acquire);
 
-	for (uint64_t i = key_hash(&key, t->seed);; i++) {
+	for (uint64_t i = service_table_hash(t, &key);; i++) {
 		const struct service *s =
 		    atomic_load_explicit(&x->places[i & x->mask], memory_order_acquire);
 
@@ -151,11 +118,6 @@ const struct endpoint *service_endpoint_in(const struct service *s, uint32_t slo
 	return NULL;
 }
 
-bool service_table_slot_alive(const struct service_table *t, uint32_t slot, uint32_t generation)
-{
-	return endpoint_slot_alive(&t->slots, slot, generation);
-}
-
 size_t service_table_count(const struct service_table *t)
 {
 	return t->count;
@@ -169,9 +131,9 @@ size_t service_table_bytes(const struct service_table *t)
 /* Where a key is, or NULL. */
 static service_ref *place_find(struct service_table *t, const struct service_key *key)
 {
-	struct index *x = index_own(t);
+	struct service_index *x = index_own(t);
 
-	for (uint64_t i = key_hash(key, t->seed);; i++) {
+	for (uint64_t i = service_table_hash(t, key);; i++) {
 		service_ref *place = &x->places[i & x->mask];
 		const struct service *s = atomic_load_explicit(place, memory_order_relaxed);
 
@@ -183,7 +145,7 @@ static service_ref *place_find(struct service_table *t, const struct service_key
 }
 
 /* Where a key that is not in the index goes. */
-static service_ref *place_free(struct index *x, uint64_t hash)
+static service_ref *place_free(struct service_index *x, uint64_t hash)
 {
 	for (uint64_t i = hash;; i++) {
 		service_ref *place = &x->places[i & x->mask];
@@ -197,7 +159,7 @@ static service_ref *place_free(struct index *x, uint64_t hash)
 /* Makes room for one more service: a new index without tombstones when the old one is half used. */
 static int index_reserve(struct service_table *t, struct retired **retired)
 {
-	struct index *old = index_own(t), *x;
+	struct service_index *old = index_own(t), *x;
 	uint64_t places = INDEX_MIN;
 
 	if (2 * (t->used + 1) <= old->mask + 1)
@@ -212,7 +174,7 @@ static int index_reserve(struct service_table *t, struct retired **retired)
 		    atomic_load_explicit(&old->places[i], memory_order_relaxed);
 
 		if (s && s != &tombstone)
-			atomic_store_explicit(place_free(x, key_hash(&s->key, t->seed)), s,
+			atomic_store_explicit(place_free(x, service_table_hash(t, &s->key)), s,
 					      memory_order_relaxed);
 	}
 	t->used = t->count;
@@ -361,7 +323,7 @@ int service_table_set(struct service_table *t, const struct service_spec *spec,
 			free(o);
 			return err;
 		}
-		place = place_free(index_own(t), key_hash(&spec->key, t->seed));
+		place = place_free(index_own(t), service_table_hash(t, &spec->key));
 		t->used += !atomic_load_explicit(place, memory_order_relaxed);
 		t->count++;
 	}

@@ -14,6 +14,7 @@
 #define NETSIM_SERVICE_TABLE_H
 
 #include "base.h"
+#include "endpoint_slots.h"
 #include "retired.h"
 
 struct service_key {
@@ -55,7 +56,27 @@ struct service_spec {
 	const struct endpoint_spec *endpoints; /* no two equal */
 };
 
-struct service_table;
+typedef _Atomic(const struct service *) service_ref;
+
+struct service_index {
+	struct retired retired;
+	uint64_t mask;
+	service_ref places[];
+};
+
+/* service_table.c's own; here so that what the packet path asks can be inlined. */
+struct service_table {
+	_Atomic(struct service_index *) index;
+	struct endpoint_slots slots;
+	uint64_t seed;
+
+	/* the writer's own */
+	size_t count;
+	size_t used;       /* places that are not NULL: services and tombstones */
+	uint32_t *scratch; /* positions of a spec's endpoints by hash */
+	size_t scratch_room;
+	size_t bytes;
+};
 
 /**
  * service_table_new() - Make an empty table
@@ -106,6 +127,40 @@ int service_table_remove(struct service_table *t, const struct service_key *key,
 const struct service *service_table_find(const struct service_table *t, struct addr addr, be16 port,
 					 uint8_t proto);
 
+/* A find in steps, as a flow table's: service_table_prefetch() for all of a batch, then
+ * service_table_prefetch_service(), then service_table_find().
+ */
+static inline uint64_t service_table_hash(const struct service_table *t,
+					  const struct service_key *k)
+{
+	uint64_t w[3];
+
+	memcpy(w, k, sizeof(w));
+	return mix64((w[0] ^ t->seed) * UINT64_C(0x9e3779b97f4a7c15) + w[1] +
+		     w[2] * UINT64_C(0xc2b2ae3d27d4eb4f));
+}
+
+static inline const service_ref *service_table_place(const struct service_table *t, uint64_t hash)
+{
+	struct service_index *x = atomic_load_explicit(&t->index, memory_order_acquire);
+
+	return &x->places[hash & x->mask];
+}
+
+static inline void service_table_prefetch(const struct service_table *t, uint64_t hash)
+{
+	__builtin_prefetch((const void *)service_table_place(t, hash));
+}
+
+static inline void service_table_prefetch_service(const struct service_table *t, uint64_t hash)
+{
+	const char *s =
+	    (const char *)atomic_load_explicit(service_table_place(t, hash), memory_order_acquire);
+
+	__builtin_prefetch(s);
+	__builtin_prefetch(s + CACHE_LINE);
+}
+
 /**
  * service_pick() - One endpoint, each with probability 1/count
  * @s:		service with at least one endpoint
@@ -149,7 +204,11 @@ const struct endpoint *service_endpoint_in(const struct service *s, uint32_t slo
  * @slot:	as remembered
  * @generation:	as remembered
  */
-bool service_table_slot_alive(const struct service_table *t, uint32_t slot, uint32_t generation);
+static inline bool service_table_slot_alive(const struct service_table *t, uint32_t slot,
+					    uint32_t generation)
+{
+	return endpoint_slot_alive(&t->slots, slot, generation);
+}
 
 /**
  * service_table_count() - Services in the table (writer's thread)

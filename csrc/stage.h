@@ -17,6 +17,7 @@ struct stage_ctx {
 	const struct route_table *local;
 	const struct route_table *routes;
 	const struct peer_table *peers;
+	uint64_t generation; /* of the tables; loaded before them */
 	uint64_t revision;
 	uint64_t now_ns;
 };

@@ -10,17 +10,14 @@
 #include "follow.h"
 #include "stage.h"
 
-enum { CACHED_FLOWS = 8192 }; /* about a megabyte of records and index */
-
 /*
  * P-80: only UDP is cut loose when its endpoint leaves, and not before the client sends again: what
  * the endpoint has yet to answer arrives. A restart may have lost the slot.
  */
-static bool stale(const struct stage_ctx *ctx, const struct packet *p, const struct flow *f)
+static inline bool stale(const struct stage_ctx *ctx, const struct packet *p, const struct flow *f)
 {
-	return (f->flags & FLOW_TRANSLATED) && !p->reply && f->original.proto == PROTO_UDP &&
-	       (f->endpoint_slot == FLOW_NO_SLOT ||
-		!service_table_slot_alive(ctx->services, f->endpoint_slot, f->endpoint_generation));
+	return p->key.proto == PROTO_UDP && (f->flags & FLOW_TRANSLATED) && !p->reply &&
+	       !service_table_slot_alive(ctx->services, f->endpoint_slot, f->endpoint_generation);
 }
 
 static bool begun_in_batch(const struct batch *b, unsigned before)
@@ -38,7 +35,7 @@ static bool begun_in_batch(const struct batch *b, unsigned before)
 	return false;
 }
 
-static void new_flow(const struct stage_ctx *ctx, const struct batch *b, unsigned i)
+static void new_flow(const struct stage_ctx *ctx, struct batch *b, unsigned i)
 {
 	struct packet *p = b->pkt[i];
 	enum flow_state state;
@@ -53,6 +50,7 @@ static void new_flow(const struct stage_ctx *ctx, const struct batch *b, unsigne
 		return;
 	}
 	p->flags |= PACKET_NEW_FLOW;
+	b->fresh |= UINT64_C(1) << i;
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_NEW, 0, 0);
 }
 
@@ -76,7 +74,14 @@ static void related(const struct stage_ctx *ctx, struct packet *p)
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_RELATED, f->service, f->state);
 }
 
-static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i, struct flow *f)
+/* Forget a flow and take the packet for the beginning of another. */
+static void begin_anew(const struct stage_ctx *ctx, struct batch *b, unsigned i, struct flow *f)
+{
+	flow_table_remove(ctx->node->flows, f);
+	new_flow(ctx, b, i);
+}
+
+static void known(const struct stage_ctx *ctx, struct batch *b, unsigned i, struct flow *f)
 {
 	struct packet *p = b->pkt[i];
 	struct node *n = ctx->node;
@@ -85,20 +90,18 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 	if (UNLIKELY(stale(ctx, p, f))) {
 		stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_STALE, f->service, 0);
 		n->stats.flows_stale++;
-		flow_table_remove(n->flows, f);
-		new_flow(ctx, b, i);
+		begin_anew(ctx, b, i, f);
 		return;
 	}
-	if (LIKELY(!(p->flags & PACKET_FRAGMENT_LATER))) {
+	if (!(p->flags & PACKET_FRAGMENT_LATER)) {
 		uint8_t flags = packet_tcp_flags(p);
 
-		if (UNLIKELY(flags & TCP_SYN) && flow_reopens(f, p->reply, flags)) {
-			flow_table_remove(n->flows, f);
-			new_flow(ctx, b, i);
+		if ((flags & TCP_SYN) && flow_reopens(f, p->reply, flags)) {
+			begin_anew(ctx, b, i, f);
 			return;
 		}
 		refused = (flags & TCP_RST) && !(f->flags & FLOW_SEEN_REPLY);
-		if (UNLIKELY(!flow_advance(f, p->reply, flags, ctx->now_ns))) {
+		if (!flow_advance(f, p->reply, flags, ctx->now_ns)) {
 			p->to = p->key;
 			packet_drop(p, DROP_FLOW_INVALID);
 			return;
@@ -110,35 +113,51 @@ static void known(const struct stage_ctx *ctx, const struct batch *b, unsigned i
 		flow_table_remove(n->flows, f);
 }
 
-/* A table that no cache holds is waited for twice per batch instead of twice per packet. */
-static void begin_finds(const struct flow_table *flows, const struct batch *b)
+static void any_packet(const struct stage_ctx *ctx, struct batch *b, unsigned i)
 {
-	if (flow_table_count(flows) < (size_t)CACHED_FLOWS || b->count < 2)
+	struct packet *p = b->pkt[i];
+	struct flow *f;
+
+	if (p->verdict != VERDICT_CONTINUE)
 		return;
-	for (unsigned i = 0; i < b->count; i++)
-		flow_table_prefetch_index(flows, b->pkt[i]->hash);
-	for (unsigned i = 0; i < b->count; i++)
-		flow_table_prefetch_flow(flows, b->pkt[i]->hash);
+	if (p->flags & PACKET_ICMP_ERROR) {
+		related(ctx, p);
+		return;
+	}
+	f = flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
+	if (f)
+		known(ctx, b, i, f);
+	else
+		new_flow(ctx, b, i);
+}
+
+/* The common case, in which nothing changes but the time: what known() does then. */
+static inline bool goes_on(const struct stage_ctx *ctx, struct packet *p, struct flow_guess g)
+{
+	struct flow *f = g.flow;
+	uint8_t flags = 0;
+
+	if (UNLIKELY(packet_is_odd(p)) || UNLIKELY(!f) ||
+	    UNLIKELY(!flow_table_confirm(f, g.reply, &p->key, ctx->now_ns)))
+		return false;
+	p->reply = g.reply;
+	if (p->key.proto == PROTO_TCP)
+		flags = ((const struct tcp_hdr *)(const void *)packet_l4(p))->flags;
+	if (UNLIKELY(stale(ctx, p, f)) || UNLIKELY(!flow_goes_on(f, g.reply, flags, ctx->now_ns)))
+		return false;
+	follow_flow(p, f);
+	return true;
 }
 
 void stage_flow(const struct stage_ctx *ctx, struct batch *b)
 {
-	begin_finds(ctx->node->flows, b);
-	for (unsigned i = 0; i < b->count; i++) {
-		struct packet *p = b->pkt[i];
+	const struct flow_table *flows = ctx->node->flows;
+	struct flow_guess guess[BATCH_MAX];
+	unsigned count = b->count;
 
-		if (p->verdict != VERDICT_CONTINUE)
-			continue;
-		if (UNLIKELY(p->flags & PACKET_ICMP_ERROR)) {
-			related(ctx, p);
-			continue;
-		}
-		struct flow *f =
-		    flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
-
-		if (LIKELY(f != NULL))
-			known(ctx, b, i, f);
-		else
-			new_flow(ctx, b, i);
-	}
+	for (unsigned i = 0; i < count; i++)
+		guess[i] = flow_table_guess(flows, b->pkt[i]->hash);
+	for (unsigned i = 0; i < count; i++)
+		if (UNLIKELY(!goes_on(ctx, b->pkt[i], guess[i])))
+			any_packet(ctx, b, i);
 }

@@ -1,316 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stage_parse.c - every length checked once, so that the stages behind may just read.
- *
- * What a router must check of IPv4 (RFC 1812 5.2.2), what conntrack must know of L4, and what a
- * hostile vnet header could lie about. A packet that passes has: version 4, a good header checksum,
- * no source route, addresses that may be forwarded, L4 header inside len, len == total length.
+/* stage_parse.c - every length checked once: plain packets here, all others by stage_parse_any.c.
  */
-#include "checksum.h"
-#include "icmp_quote.h"
-#include "stage.h"
+#include "stage_parse.h"
 
-enum {
-	IPV4_BYTES_MAX = 65535,
-	OPTION_END = 0,
-	OPTION_NOP = 1,
-	OPTION_LSRR = 131, /* RFC 791 3.1 */
-	OPTION_SSRR = 137,
-};
-
-static bool options_good(const uint8_t *at, size_t len)
+static inline bool plain_addresses(const struct packet *p, const struct head *h)
 {
-	size_t i = 0;
+	be32 src = head_src(h);
 
-	while (i < len && at[i] != OPTION_END) {
-		if (at[i] == OPTION_NOP) {
-			i++;
-			continue;
-		}
-		if (at[i] == OPTION_LSRR || at[i] == OPTION_SSRR)
+	if (LIKELY(p->in->role == IFACE_POD)) {
+		if (UNLIKELY(src != addr_to_v4(p->in->addr))) /* never one that is not forwarded */
 			return false;
-		if (i + 1 >= len || at[i + 1] < 2 || at[i + 1] > len - i)
-			return false;
-		i += at[i + 1];
+	} else if (UNLIKELY(never_forwarded(src))) {
+		return false;
 	}
-	return true;
+	return LIKELY(!never_forwarded(h->dst)) && LIKELY(src != h->dst);
 }
 
-/* A header with options, or one that is none. */
-static enum drop_reason check_odd_header(const struct packet *p, size_t ihl)
+/* A whole TCP or UDP packet that is no super-packet, without IPv4 options, with nothing wrong: what
+ * stage_parse_any() makes of it, in a straight line. False, and nothing is done, for everything
+ * else.
+ */
+static inline bool parse_plain(struct packet *p, uint64_t seed)
 {
-	const struct ipv4_hdr *ip = packet_ipv4(p);
+	const size_t ihl = sizeof(struct ipv4_hdr);
+	const uint64_t frag = (uint64_t)to_be16(IPV4_MF | IPV4_OFFSET) << 48;
+	const uint8_t *l4 = p->data + ihl;
 
-	if (ip->version_ihl >> 4 != 4)
-		return DROP_BAD_VERSION;
-	if (ihl < sizeof(*ip) || from_be16(ip->total_len) < ihl)
-		return DROP_BAD_HEADER;
-	if (from_be16(ip->total_len) > p->len)
-		return DROP_TRUNCATED;
-	if (checksum_fold(checksum_partial(ip, ihl, 0)) != 0xffff)
-		return DROP_BAD_CHECKSUM;
-	return options_good(p->data + sizeof(*ip), ihl - sizeof(*ip)) ? DROP_NONE
-								      : DROP_BAD_OPTIONS;
-}
+	if (UNLIKELY(p->len < ihl + sizeof(struct udp_hdr)) || UNLIKELY(p->gso_type))
+		return false;
+	struct head h = head_load(p);
+	uint32_t total = head_total(&h), l4_len = total - (uint32_t)ihl;
+	uint16_t header, csum;
 
-static enum drop_reason check_plain_header(const struct packet *p)
-{
-	size_t total = from_be16(packet_ipv4(p)->total_len);
-	uint32_t w[5];
+	if (UNLIKELY((h.first & (frag | 0xff)) != 0x45) || UNLIKELY(total > p->len) ||
+	    UNLIKELY(total < ihl + sizeof(struct udp_hdr)) || UNLIKELY(!head_sums_up(&h)) ||
+	    UNLIKELY(!plain_addresses(p, &h)))
+		return false;
+	if (head_proto(&h) == PROTO_UDP) {
+		uint16_t claimed = from_be16(((const struct udp_hdr *)(const void *)l4)->len);
 
-	if (total < sizeof(w))
-		return DROP_BAD_HEADER;
-	if (total > p->len)
-		return DROP_TRUNCATED;
-	memcpy(w, p->data, sizeof(w));
-	return checksum_fold((uint64_t)w[0] + w[1] + w[2] + w[3] + w[4]) == 0xffff
-		   ? DROP_NONE
-		   : DROP_BAD_CHECKSUM;
-}
-
-/* Lengths and checksum of the IPv4 header; cuts off what follows the packet (Ethernet padding). */
-static enum drop_reason check_header(struct packet *p)
-{
-	const struct ipv4_hdr *ip = packet_ipv4(p);
-	enum drop_reason why;
-
-	if (UNLIKELY(p->len < sizeof(*ip)))
-		return DROP_TRUNCATED;
-	size_t ihl = (size_t)(ip->version_ihl & 15) * 4;
-
-	why = LIKELY(ip->version_ihl == 0x45) ? check_plain_header(p) : check_odd_header(p, ihl);
-	if (UNLIKELY(why != DROP_NONE))
-		return why;
-	if ((p->flags & PACKET_NEEDS_CSUM) && p->in->role != IFACE_WIRE && p->l4_off != ihl)
-		return DROP_BAD_L4; /* csum_start points elsewhere */
-	p->len = from_be16(ip->total_len);
+		header = sizeof(struct udp_hdr);
+		csum = offsetof(struct udp_hdr, checksum);
+		if (UNLIKELY(claimed < header) || UNLIKELY(claimed > l4_len))
+			return false;
+	} else {
+		csum = offsetof(struct tcp_hdr, checksum);
+		if (UNLIKELY(head_proto(&h) != PROTO_TCP) || l4_len < sizeof(struct tcp_hdr))
+			return false;
+		header =
+		    (uint16_t)((((const struct tcp_hdr *)(const void *)l4)->data_off >> 4) * 4);
+		if (UNLIKELY(header < sizeof(struct tcp_hdr)) || UNLIKELY(header > l4_len))
+			return false;
+	}
+	if ((p->flags & PACKET_NEEDS_CSUM) &&
+	    (UNLIKELY(p->csum_offset != csum) ||
+	     (UNLIKELY(p->l4_off != ihl) && p->in->role != IFACE_WIRE)))
+		return false;
+	p->len = total;
 	p->l4_off = (uint16_t)ihl;
-	return DROP_NONE;
-}
-
-/* mDNS, IGMP and their like from programs that talk to everybody. */
-static bool is_multicast(be32 addr)
-{
-	return ((uint8_t)addr & 0xf0) == 224 || addr == UINT32_MAX;
-}
-
-/* 0/8, 127/8 and 224/3 (multicast, reserved, broadcast): never forwarded (RFC 1812 5.3.7). */
-static bool never_forwarded(be32 addr)
-{
-	uint8_t first = (uint8_t)addr;
-
-	return first == 0 || first == 127 || first >= 224;
-}
-
-static enum drop_reason check_addresses(const struct packet *p)
-{
-	const struct ipv4_hdr *ip = packet_ipv4(p);
-
-	if (never_forwarded(ip->src) || ip->src == ip->dst)
-		return DROP_BAD_ADDRESS;
-	if (never_forwarded(ip->dst))
-		return is_multicast(ip->dst) ? DROP_MULTICAST : DROP_BAD_ADDRESS;
-	if (p->in->role == IFACE_POD && ip->src != addr_to_v4(p->in->addr))
-		return DROP_SPOOFED;
-	return DROP_NONE;
-}
-
-static enum drop_reason check_fragment(struct packet *p)
-{
-	const struct ipv4_hdr *ip = packet_ipv4(p);
-	uint32_t frag = from_be16(ip->frag);
-	uint32_t offset = (frag & IPV4_OFFSET) * 8;
-	uint32_t payload = p->len - p->l4_off;
-
-	if (payload == 0 || ((frag & IPV4_MF) && payload % 8 != 0) ||
-	    p->l4_off + offset + payload > IPV4_BYTES_MAX)
-		return DROP_BAD_HEADER;
-	if ((p->flags & PACKET_NEEDS_CSUM) || p->gso_type != VNET_GSO_NONE)
-		return DROP_BAD_L4;
-	if (offset == 8 && ip->proto == PROTO_TCP)
-		return DROP_BAD_L4; /* would overwrite the flags: RFC 3128 */
-	p->flags |= PACKET_FRAGMENT;
-	if (offset)
-		p->flags |= PACKET_FRAGMENT_LATER;
-	return DROP_NONE;
-}
-
-/* What the sender of the vnet header says about segmentation and checksum against what is here. */
-static bool offloads_good(const struct packet *p, uint8_t gso_type, uint16_t csum_offset)
-{
-	uint8_t gso = p->gso_type & (uint8_t)~VNET_GSO_ECN;
-
-	if (p->flags & PACKET_NEEDS_CSUM) {
-		if (p->csum_offset != csum_offset)
-			return false;
-	} else if (p->gso_type != VNET_GSO_NONE) {
-		return false; /* segments need checksums of their own */
-	}
-	return p->gso_type == VNET_GSO_NONE || (gso == gso_type && p->gso_size != 0);
-}
-
-/* Both ports as the first word of TCP, UDP and SCTP has them; the low half is the source port. */
-static uint32_t ports_of(const struct packet *p)
-{
-	uint32_t ports;
-
-	memcpy(&ports, packet_l4(p), sizeof(ports));
-	return ports;
-}
-
-static enum drop_reason parse_tcp(struct packet *p, size_t len, uint32_t *ports)
-{
-	const struct tcp_hdr *tcp = (const void *)packet_l4(p);
-
-	if (len < sizeof(*tcp))
-		return DROP_BAD_L4;
-	size_t header = (size_t)(tcp->data_off >> 4) * 4;
-
-	if (header < sizeof(*tcp) || header > len ||
-	    !offloads_good(p, VNET_GSO_TCPV4, offsetof(struct tcp_hdr, checksum)))
-		return DROP_BAD_L4;
-	p->hdr_len = (uint16_t)(p->l4_off + header);
-	*ports = ports_of(p);
-	return DROP_NONE;
-}
-
-static enum drop_reason parse_udp(struct packet *p, size_t len, uint32_t *ports)
-{
-	const struct udp_hdr *udp = (const void *)packet_l4(p);
-
-	if (len < sizeof(*udp))
-		return DROP_BAD_L4;
-	if (from_be16(udp->len) < sizeof(*udp) ||
-	    (from_be16(udp->len) > len && !(p->flags & PACKET_FRAGMENT)) ||
-	    !offloads_good(p, VNET_GSO_UDP_L4, offsetof(struct udp_hdr, checksum)))
-		return DROP_BAD_L4;
-	p->hdr_len = (uint16_t)(p->l4_off + sizeof(*udp));
-	*ports = ports_of(p);
-	return DROP_NONE;
-}
-
-static enum drop_reason parse_sctp(struct packet *p, size_t len, uint32_t *ports)
-{
-	if (len < sizeof(struct sctp_hdr) || p->gso_type != VNET_GSO_NONE ||
-	    !offloads_good(p, VNET_GSO_NONE, offsetof(struct sctp_hdr, checksum)))
-		return DROP_BAD_L4;
-	*ports = ports_of(p);
-	return DROP_NONE;
-}
-
-/* Requests have their identifier as source port, answers as destination port. */
-static enum drop_reason parse_icmp(struct packet *p, size_t len, uint32_t *ports)
-{
-	const struct icmp_hdr *icmp = (const void *)packet_l4(p);
-
-	if (len < sizeof(*icmp) || (p->flags & PACKET_NEEDS_CSUM) || p->gso_type != VNET_GSO_NONE)
-		return DROP_BAD_L4;
-	switch (icmp_class(icmp->type)) {
-	case ICMP_CLASS_REQUEST:
-		*ports = icmp->echo.id;
-		return DROP_NONE;
-	case ICMP_CLASS_ANSWER:
-		*ports = (uint32_t)icmp->echo.id << 16;
-		return DROP_NONE;
-	case ICMP_CLASS_ERROR:
-		if (p->flags & PACKET_FRAGMENT)
-			return DROP_ICMP_UNRELATED; /* never so long; its checksum is not all here
-						     */
-		p->flags |= PACKET_ICMP_ERROR;
-		return DROP_NONE;
-	default:
-		return DROP_ICMP_UNRELATED;
-	}
-}
-
-static enum drop_reason parse_l4(struct packet *p, uint32_t *ports)
-{
-	size_t len = p->len - p->l4_off;
-
-	switch (packet_ipv4(p)->proto) {
-	case PROTO_TCP:
-		return parse_tcp(p, len, ports);
-	case PROTO_UDP:
-		return parse_udp(p, len, ports);
-	case PROTO_SCTP:
-		return parse_sctp(p, len, ports);
-	case PROTO_ICMP:
-		return parse_icmp(p, len, ports);
-	default: /* tracked by its addresses */
-		return (p->flags & PACKET_NEEDS_CSUM) || p->gso_type ? DROP_BAD_L4 : DROP_NONE;
-	}
-}
-
-/* The first fragment leaves its ports for the later ones. */
-static enum drop_reason follow_fragment(const struct stage_ctx *ctx, struct packet *p,
-					uint32_t *ports)
-{
-	const struct ipv4_hdr *ip = packet_ipv4(p);
-	struct fragment_key k = {.src = addr_from_v4(ip->src),
-				 .dst = addr_from_v4(ip->dst),
-				 .id = ip->id,
-				 .proto = ip->proto};
-	be16 sport, dport;
-
-	if (p->flags & PACKET_FRAGMENT_LATER) {
-		if (!fragment_find(ctx->node->fragments, &k, ctx->now_ns, &sport, &dport))
-			return DROP_FRAGMENT_ORPHAN;
-		*ports = sport | (uint32_t)dport << 16;
-		return DROP_NONE;
-	}
-	enum drop_reason why = parse_l4(p, ports);
-
-	if (why != DROP_NONE)
-		return why;
-	fragment_remember(ctx->node->fragments, &k, (be16)*ports, (be16)(*ports >> 16),
-			  ctx->now_ns);
-	return DROP_NONE;
-}
-
-/* As much of the key as is known, also of packets that are dropped: decision records show it. */
-static void set_key(const struct stage_ctx *ctx, struct packet *p, uint32_t ports)
-{
-	const struct ipv4_hdr *ip = packet_ipv4(p);
-	struct addr src = addr_from_v4(ip->src), dst = addr_from_v4(ip->dst);
-	struct flow_words words = {
-	    {src.w[0], src.w[1], dst.w[0], dst.w[1], ports | (uint64_t)ip->proto << 32}};
-
-	p->key = flow_key_from_words(words);
-	p->hash = flow_words_hash(&words, ctx->node->hash_seed);
-}
-
-static enum drop_reason parse(const struct stage_ctx *ctx, struct packet *p)
-{
-	enum drop_reason why = check_header(p);
-	uint32_t ports = 0;
-
-	if (why != DROP_NONE)
-		return why;
-	why = check_addresses(p);
-	if (UNLIKELY(packet_ipv4(p)->frag & to_be16(IPV4_MF | IPV4_OFFSET)) && why == DROP_NONE)
-		why = check_fragment(p);
-	if (why == DROP_NONE)
-		why = UNLIKELY(p->flags & PACKET_FRAGMENT) ? follow_fragment(ctx, p, &ports)
-							   : parse_l4(p, &ports);
-	set_key(ctx, p, ports);
-	if (UNLIKELY(p->flags & PACKET_ICMP_ERROR) && why == DROP_NONE) {
-		why = icmp_quote_parse(p);
-		p->hash = flow_key_hash(&p->key, ctx->node->hash_seed);
-	}
-	return why;
+	p->hdr_len = (uint16_t)(ihl + header);
+	set_key(p, &h, ports_of(l4), seed);
+	return true;
 }
 
 void stage_parse(const struct stage_ctx *ctx, struct batch *b)
 {
-	for (unsigned i = 0; i < b->count; i++) {
+	const struct flow_table *flows = ctx->node->flows;
+	uint64_t seed = ctx->node->hash_seed;
+	unsigned count = b->count;
+
+	for (unsigned i = 0; i < count; i++) {
 		struct packet *p = b->pkt[i];
 
-		if (p->verdict != VERDICT_CONTINUE)
-			continue;
-		enum drop_reason why = parse(ctx, p);
-
-		if (why != DROP_NONE)
-			packet_drop(p, why);
-		else
-			stage_trace(ctx, p, TRACE_PARSE, TRACE_ACCEPTED, p->key.proto, p->len);
+		if (UNLIKELY(packet_is_odd(p)) || UNLIKELY(!parse_plain(p, seed))) {
+			if (p->verdict == VERDICT_CONTINUE)
+				stage_parse_any(ctx, p);
+		}
+		flow_table_prefetch_index(flows, p->hash);
 	}
 }

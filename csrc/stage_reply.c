@@ -147,10 +147,6 @@ static void reply(const struct stage_ctx *ctx, struct packet *p)
 
 void stage_reply(const struct stage_ctx *ctx, struct batch *b)
 {
-	for (unsigned i = 0; i < b->count; i++) {
-		struct packet *p = b->pkt[i];
-
-		if (UNLIKELY(p->verdict == VERDICT_REPLY))
-			reply(ctx, p);
-	}
+	for (uint64_t left = b->refused; left; left &= left - 1)
+		reply(ctx, b->pkt[__builtin_ctzll(left)]);
 }

@@ -7,8 +7,6 @@
  */
 #include "stage.h"
 
-enum { MEMO_ENTRIES = 16 };
-
 const struct route_row *stage_route_lookup(const struct stage_ctx *ctx, struct addr dst)
 {
 	const struct route_row *row = ctx->local ? route_table_find(ctx->local, dst) : NULL;
@@ -114,10 +112,15 @@ static bool crosses_router(const struct packet *p)
 	       (p->in->role == IFACE_WIRE || p->out->role == IFACE_WIRE);
 }
 
+static uint16_t mtu_of(const struct node *n, const struct iface *out)
+{
+	return out->role == IFACE_WIRE ? n->config.mtu : out->mtu;
+}
+
 /* A super-packet counts as the segments that it stands for. */
 static void check_mtu(const struct stage_ctx *ctx, struct packet *p)
 {
-	uint32_t mtu = p->out->role == IFACE_WIRE ? ctx->node->config.mtu : p->out->mtu;
+	uint32_t mtu = mtu_of(ctx->node, p->out);
 	uint32_t size = p->gso_type ? (uint32_t)p->hdr_len + p->gso_size : p->len;
 
 	if (LIKELY(size <= mtu))
@@ -164,50 +167,106 @@ static void check_out(const struct stage_ctx *ctx, struct packet *p)
 	check_mtu(ctx, p);
 }
 
-static void route(const struct stage_ctx *ctx, struct packet *p, const struct route_row *row)
+/* Sets out and peer, or another verdict. */
+static void find_way(const struct stage_ctx *ctx, struct packet *p)
 {
+	const struct route_row *row = stage_route_lookup(ctx, p->to.dst);
+
+	p->peer = NULL;
 	if (LIKELY(row != NULL))
 		follow_row(ctx, p, row);
 	else
 		no_route(ctx, p);
-	if (UNLIKELY(p->verdict != VERDICT_CONTINUE))
-		return;
-	stage_trace(ctx, p, TRACE_ROUTE, TRACE_ROUTED, row ? row->kind : ROUTE_PEER,
-		    row ? row->index : 0);
-	check_out(ctx, p);
+	if (LIKELY(p->verdict == VERDICT_CONTINUE))
+		stage_trace(ctx, p, TRACE_ROUTE, TRACE_ROUTED, row ? row->kind : ROUTE_PEER,
+			    row ? row->index : 0);
 }
 
 void stage_route_packet(const struct stage_ctx *ctx, struct packet *p)
 {
 	p->out = NULL;
 	p->flags &= (uint16_t)~(PACKET_ROUTED | PACKET_MAY_FRAGMENT);
-	route(ctx, p, stage_route_lookup(ctx, p->to.dst));
+	find_way(ctx, p);
+	if (p->verdict == VERDICT_CONTINUE)
+		check_out(ctx, p);
 }
 
-/* What was looked up for this batch: a batch has few destinations. By the address's last byte. */
-struct memo {
-	struct addr dst; /* zero: free, as no packet has that destination */
-	const struct route_row *row;
-};
-
-static const struct route_row *remembered(const struct stage_ctx *ctx, struct memo *memo,
-					  struct addr dst)
+/* A change of the tables makes all ways that were found out of date at once. */
+static uint64_t current_epoch(const struct stage_ctx *ctx)
 {
-	struct memo *m = &memo[(dst.w[1] >> 56) % MEMO_ENTRIES];
+	const struct way_tables now = {ctx->local, ctx->routes, ctx->peers, ctx->generation};
+	struct node *n = ctx->node;
 
-	if (UNLIKELY(!addr_equal(m->dst, dst)))
-		*m = (struct memo){dst, stage_route_lookup(ctx, dst)};
-	return m->row;
+	if (UNLIKELY(memcmp(&n->way_tables, &now, sizeof(now)) != 0)) {
+		n->way_tables = now;
+		n->way_epoch++;
+	}
+	return n->way_epoch;
+}
+
+static inline struct way *way_to(struct node *n, struct addr dst)
+{
+	uint64_t x = (dst.w[0] ^ dst.w[1]) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &n->ways[x >> (64 - WAY_BITS)];
+}
+
+/* Between a pod and a wire, by a way that is known: what route_packet() does then, in a line. */
+static inline bool take_way(struct node *n, struct packet *p, uint64_t epoch)
+{
+	const struct way *w = way_to(n, p->to.dst);
+
+	if (UNLIKELY(packet_is_odd(p)) || UNLIKELY(w->epoch != epoch) ||
+	    UNLIKELY(!addr_equal(w->dst, p->to.dst)) || UNLIKELY(!w->out->up))
+		return false;
+	if (UNLIKELY(p->in->role != w->router_from) || UNLIKELY(p->masquerade) ||
+	    UNLIKELY(p->gso_type) || UNLIKELY(p->len > w->mtu) ||
+	    UNLIKELY(packet_ipv4(p)->ttl <= 1))
+		return false;
+	p->out = w->out;
+	p->peer = w->peer;
+	p->flags |= PACKET_ROUTED;
+	return true;
+}
+
+static uint8_t router_from(const struct iface *out)
+{
+	switch ((enum iface_role)out->role) {
+	case IFACE_POD:
+		return IFACE_WIRE;
+	case IFACE_WIRE:
+		return IFACE_POD;
+	default:
+		return UINT8_MAX;
+	}
+}
+
+static void route_packet(const struct stage_ctx *ctx, struct packet *p, uint64_t epoch)
+{
+	struct way *w = way_to(ctx->node, p->to.dst);
+
+	find_way(ctx, p);
+	if (p->verdict != VERDICT_CONTINUE)
+		return;
+	*w = (struct way){.dst = p->to.dst,
+			  .epoch = epoch,
+			  .out = p->out,
+			  .peer = p->peer,
+			  .mtu = mtu_of(ctx->node, p->out),
+			  .router_from = router_from(p->out)};
+	check_out(ctx, p);
 }
 
 void stage_route(const struct stage_ctx *ctx, struct batch *b)
 {
-	struct memo memo[MEMO_ENTRIES] = {0};
+	uint64_t epoch = current_epoch(ctx);
+	struct node *n = ctx->node;
+	unsigned count = b->count;
 
-	for (unsigned i = 0; i < b->count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		struct packet *p = b->pkt[i];
 
-		if (LIKELY(p->verdict == VERDICT_CONTINUE))
-			route(ctx, p, remembered(ctx, memo, p->to.dst));
+		if (UNLIKELY(!take_way(n, p, epoch)) && p->verdict == VERDICT_CONTINUE)
+			route_packet(ctx, p, epoch);
 	}
 }

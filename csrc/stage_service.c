@@ -58,6 +58,12 @@ static void serve(const struct stage_ctx *ctx, struct packet *p)
 		return;
 	}
 	p->endpoint = choose(ctx, p);
+	__builtin_prefetch(p->endpoint);
+	__builtin_prefetch((const char *)(p->endpoint + 1) - 1);
+}
+
+static void go_to_endpoint(const struct stage_ctx *ctx, struct packet *p)
+{
 	p->to.dst = p->endpoint->addr;
 	p->to.dport = p->endpoint->port;
 	/* ClusterIP row of the masquerade matrix (spec 3.6), and hairpin */
@@ -65,16 +71,39 @@ static void serve(const struct stage_ctx *ctx, struct packet *p)
 	    !node_in_cluster(ctx->node, p->key.src) || addr_equal(p->key.src, p->endpoint->addr);
 }
 
+/* A table that no cache holds is waited for once per step, not once per packet. */
+static void begin_finds(const struct stage_ctx *ctx, const struct batch *b)
+{
+	uint64_t hash[BATCH_MAX];
+
+	for (uint64_t left = b->fresh; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+		const struct flow_key *k = &b->pkt[i]->key;
+
+		hash[i] = service_table_hash(
+		    ctx->services, &(struct service_key){k->dst, k->dport, k->proto, {0}});
+		service_table_prefetch(ctx->services, hash[i]);
+	}
+	for (uint64_t left = b->fresh; left; left &= left - 1)
+		service_table_prefetch_service(ctx->services, hash[__builtin_ctzll(left)]);
+}
+
+/* Only packets of new flows. */
 void stage_service(const struct stage_ctx *ctx, struct batch *b)
 {
-	for (unsigned i = 0; i < b->count; i++) {
-		struct packet *p = b->pkt[i];
+	begin_finds(ctx, b);
+	for (uint64_t left = b->fresh; left; left &= left - 1) {
+		struct packet *p = b->pkt[__builtin_ctzll(left)];
 
-		if (LIKELY(!(p->flags & PACKET_NEW_FLOW)) || p->verdict != VERDICT_CONTINUE)
-			continue;
 		p->service =
 		    service_table_find(ctx->services, p->key.dst, p->key.dport, p->key.proto);
 		if (p->service)
 			serve(ctx, p);
+	}
+	for (uint64_t left = b->fresh; left; left &= left - 1) {
+		struct packet *p = b->pkt[__builtin_ctzll(left)];
+
+		if (p->endpoint)
+			go_to_endpoint(ctx, p);
 	}
 }

@@ -57,7 +57,7 @@ static struct port_range port_class(const struct flow_key *k)
 
 /* Tries ports from a random one on until the answers' key is free. */
 static int insert_elsewhere(const struct stage_ctx *ctx, struct packet *p, enum flow_state state,
-			    struct flow **f)
+			    struct flow_pair *pair, struct flow **f)
 {
 	struct node *n = ctx->node;
 	struct port_range range = port_class(&p->key);
@@ -71,13 +71,13 @@ static int insert_elsewhere(const struct stage_ctx *ctx, struct packet *p, enum 
 		uint32_t offset = (uint32_t)(random * range.count >> 32);
 
 		for (unsigned i = 0; i < tries; i++) {
-			struct flow_key reply;
 			int err;
 
 			p->to.sport = to_be16((uint16_t)(range.first + offset));
 			offset = offset + 1 == range.count ? 0 : offset + 1;
-			reply = flow_key_reversed(&p->to);
-			err = flow_table_insert(n->flows, &p->key, &reply, state, ctx->now_ns, f);
+			pair->reply = flow_key_reversed(&p->to);
+			pair->reply_hash = flow_key_hash(&pair->reply, n->hash_seed);
+			err = flow_table_insert(n->flows, pair, state, ctx->now_ns, f);
 			if (err != -EEXIST)
 				return err;
 		}
@@ -97,10 +97,9 @@ static void describe_flow(const struct packet *p, struct flow *f)
 		f->flags |= FLOW_MASQUERADED;
 }
 
-static void remember(const struct stage_ctx *ctx, struct packet *p)
+static void remember(const struct stage_ctx *ctx, struct packet *p, struct flow_pair *pair)
 {
 	struct node *n = ctx->node;
-	struct flow_key reply = flow_key_reversed(&p->to);
 	enum flow_state state;
 	struct flow *f;
 	int err;
@@ -111,17 +110,19 @@ static void remember(const struct stage_ctx *ctx, struct packet *p)
 									: DROP_FLOW_INVALID);
 		return;
 	}
-	err = flow_table_insert(n->flows, &p->key, &reply, state, ctx->now_ns, &f);
+	err = flow_table_insert(n->flows, pair, state, ctx->now_ns, &f);
 	if (err == -EEXIST) {
 		if (adopt(ctx, p))
 			return;
-		err = insert_elsewhere(ctx, p, state, &f);
+		err = insert_elsewhere(ctx, p, state, pair, &f);
 	}
 	if (err) {
 		packet_drop(p, err == -ENOSPC ? DROP_FLOW_FULL : DROP_NO_SOURCE_PORT);
 		return;
 	}
 	describe_flow(p, f);
+	if (!flow_key_equal(&p->key, &p->to))
+		p->flags |= PACKET_TRANSLATED;
 	n->stats.flows_new++;
 	n->stats.service_hits += p->service != NULL;
 }
@@ -138,30 +139,71 @@ static void trace_translation(const struct stage_ctx *ctx, struct packet *p)
 	stage_trace(ctx, p, TRACE_TRANSLATE, event, 0, 0);
 }
 
-static void translate(const struct stage_ctx *ctx, struct packet *p)
+/* Packets of new flows; their keys' places in the index are waited for all at once. */
+static void remember_fresh(const struct stage_ctx *ctx, struct batch *b)
 {
-	if (UNLIKELY(p->flags & PACKET_NEW_FLOW)) {
-		remember(ctx, p);
-		if (p->verdict != VERDICT_CONTINUE)
+	struct node *n = ctx->node;
+	struct flow_pair pairs[BATCH_MAX];
+
+	for (uint64_t left = b->fresh; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+		const struct packet *p = b->pkt[i];
+		struct flow_pair *pair = &pairs[i];
+
+		pair->original = p->key;
+		pair->original_hash = p->hash;
+		pair->reply = flow_key_reversed(&p->to);
+		pair->reply_hash = flow_key_hash(&pair->reply, n->hash_seed);
+		flow_table_prefetch_insert(n->flows, pair);
+	}
+	for (uint64_t left = b->fresh; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+
+		if (LIKELY(b->pkt[i]->verdict == VERDICT_CONTINUE))
+			remember(ctx, b->pkt[i], &pairs[i]);
+	}
+}
+
+static void translate_odd(const struct stage_ctx *ctx, struct packet *p)
+{
+	if (p->flags & PACKET_TRANSLATED) {
+		if (!rewrite_packet(p)) {
+			packet_drop(p, DROP_BAD_L4);
 			return;
+		}
+		ctx->node->stats.icmp_errors_translated += (p->flags & PACKET_ICMP_ERROR) != 0;
+	} else if (p->flags & PACKET_ROUTED) {
+		rewrite_ttl(packet_ipv4(p));
 	}
-	if (UNLIKELY(!rewrite_packet(p))) {
-		packet_drop(p, DROP_BAD_L4);
-		return;
-	}
-	if (UNLIKELY(p->flags & PACKET_ICMP_ERROR) && !flow_key_equal(&p->key, &p->to))
-		ctx->node->stats.icmp_errors_translated++;
-	if (UNLIKELY(p->flags & PACKET_MARKED))
+	if (p->flags & PACKET_MARKED)
 		trace_translation(ctx, p);
+	p->verdict = VERDICT_FORWARD;
+}
+
+static inline void translate_plain(struct packet *p)
+{
+	if (LIKELY(p->flags & PACKET_TRANSLATED))
+		rewrite_plain(p);
+	else if (p->flags & PACKET_ROUTED)
+		rewrite_ttl(packet_ipv4(p));
 	p->verdict = VERDICT_FORWARD;
 }
 
 void stage_translate(const struct stage_ctx *ctx, struct batch *b)
 {
-	for (unsigned i = 0; i < b->count; i++) {
+	unsigned count = b->count;
+
+	if (b->fresh)
+		remember_fresh(ctx, b);
+	for (unsigned i = 0; i < count; i++) {
 		struct packet *p = b->pkt[i];
 
-		if (LIKELY(p->verdict == VERDICT_CONTINUE))
-			translate(ctx, p);
+		if (LIKELY(!packet_is_odd(p)) &&
+		    LIKELY(p->key.proto == PROTO_TCP || p->key.proto == PROTO_UDP))
+			translate_plain(p);
+		else if (p->verdict == VERDICT_CONTINUE)
+			translate_odd(ctx, p);
+		else if (p->verdict == VERDICT_REPLY)
+			b->refused |= UINT64_C(1) << i;
 	}
 }

@@ -75,7 +75,9 @@ static enum drop_reason tunnel_off(const struct stage_ctx *ctx, struct packet *p
 
 void stage_tunnel_off(const struct stage_ctx *ctx, struct batch *b)
 {
-	for (unsigned i = 0; i < b->count; i++) {
+	unsigned count = b->count;
+
+	for (unsigned i = 0; i < count; i++) {
 		struct packet *p = b->pkt[i];
 
 		if (p->in->role != IFACE_WIRE)
@@ -87,56 +89,76 @@ void stage_tunnel_off(const struct stage_ctx *ctx, struct batch *b)
 	}
 }
 
-static void vxlan_on(const struct node_config *c, struct packet *p)
-{
-	struct vxlan_hdr *vxlan;
-	struct eth_hdr *eth;
+/* The 22 bytes before the IPv4 header, in words that overlap: everything but the peer's MAC is the
+ * same for all packets of a node.
+ */
+struct vxlan_words {
+	uint64_t vxlan;
+	uint64_t from; /* source MAC and Ethernet type */
+};
 
-	assert(packet_headroom(p) >= VXLAN_BYTES);
-	p->data -= VXLAN_BYTES;
-	p->len += VXLAN_BYTES;
-	vxlan = (void *)p->data;
-	eth = (void *)(p->data + sizeof(*vxlan));
-	*vxlan = (struct vxlan_hdr){
+static struct vxlan_words vxlan_words(const struct node_config *c)
+{
+	const struct vxlan_hdr vxlan = {
 	    .flags = VXLAN_FLAG_VNI,
 	    .vni = {(uint8_t)(c->vni >> 16), (uint8_t)(c->vni >> 8), (uint8_t)c->vni},
 	};
-	memcpy(eth->dst, p->peer->mac, sizeof(eth->dst));
-	memcpy(eth->src, c->vtep_mac, sizeof(eth->src));
-	eth->type = to_be16(ETHERTYPE_IPV4);
+	struct eth_hdr eth = {.type = to_be16(ETHERTYPE_IPV4)};
+	struct vxlan_words w;
+
+	memcpy(eth.src, c->vtep_mac, sizeof(eth.src));
+	memcpy(&w.vxlan, &vxlan, sizeof(w.vxlan));
+	memcpy(&w.from, eth.src, sizeof(w.from));
+	return w;
 }
 
-static void tunnel_on(const struct stage_ctx *ctx, struct packet *p)
+static inline void vxlan_on(struct packet *p, struct vxlan_words w)
 {
-	const struct node_config *c = &ctx->node->config;
+	uint32_t offset = (uint32_t)(((uint64_t)p->hash * SPORT_COUNT) >> 32);
+	uint64_t to; /* and two bytes that are overwritten */
 
-	p->outer_src = addr_to_v4(c->address);
-	p->outer_dst = addr_to_v4(p->peer->address);
-	p->outer_dport = p->peer->port;
+	static_assert(offsetof(struct peer_row, mac) + sizeof(to) <= sizeof(struct peer_row), "");
+	assert(packet_headroom(p) >= VXLAN_BYTES);
+	p->data -= VXLAN_BYTES;
+	p->len += VXLAN_BYTES;
+	memcpy(&to, (const char *)p->peer + offsetof(struct peer_row, mac), sizeof(to));
+	memcpy(p->data, &w.vxlan, sizeof(w.vxlan));
+	memcpy(p->data + sizeof(struct vxlan_hdr), &to, sizeof(to));
+	memcpy(p->data + VXLAN_BYTES - sizeof(w.from), &w.from, sizeof(w.from));
+	p->outer_sport = to_be16((uint16_t)(SPORT_FIRST + offset));
+}
+
+/* udp and host-gw; false if the packet is dropped. */
+static bool bare_on(const struct node_config *c, struct packet *p)
+{
+	enum drop_reason why = c->backend == BACKEND_UDP ? udp_proxy(p) : DROP_NONE;
+
 	p->outer_sport = c->port;
-	if (c->backend == BACKEND_VXLAN) {
-		uint32_t offset = (uint32_t)(((uint64_t)p->hash * SPORT_COUNT) >> 32);
-
-		p->outer_sport = to_be16((uint16_t)(SPORT_FIRST + offset));
-		vxlan_on(c, p);
-	} else if (c->backend == BACKEND_UDP) {
-		enum drop_reason why = udp_proxy(p);
-
-		if (why != DROP_NONE) {
-			packet_drop(p, why);
-			return;
-		}
-	}
-	stage_trace(ctx, p, TRACE_TUNNEL_ON, TRACE_ENCAPSULATED, p->peer->node,
-		    from_be16(p->outer_sport));
+	if (why != DROP_NONE)
+		packet_drop(p, why);
+	return why == DROP_NONE;
 }
 
 void stage_tunnel_on(const struct stage_ctx *ctx, struct batch *b)
 {
-	for (unsigned i = 0; i < b->count; i++) {
+	const struct node_config *c = &ctx->node->config;
+	struct vxlan_words w = vxlan_words(c);
+	be32 source = addr_to_v4(c->address);
+	unsigned count = b->count;
+
+	for (unsigned i = 0; i < count; i++) {
 		struct packet *p = b->pkt[i];
 
-		if (p->verdict == VERDICT_FORWARD && p->out->role == IFACE_WIRE)
-			tunnel_on(ctx, p);
+		if (UNLIKELY(p->verdict != VERDICT_FORWARD) || p->out->role != IFACE_WIRE)
+			continue;
+		p->outer_src = source;
+		p->outer_dst = addr_to_v4(p->peer->address);
+		p->outer_dport = p->peer->port;
+		if (LIKELY(c->backend == BACKEND_VXLAN))
+			vxlan_on(p, w);
+		else if (!bare_on(c, p))
+			continue;
+		stage_trace(ctx, p, TRACE_TUNNEL_ON, TRACE_ENCAPSULATED, p->peer->node,
+			    from_be16(p->outer_sport));
 	}
 }

@@ -161,10 +161,17 @@ cdef extern from "flow_table.h" nogil:
     size_t flow_table_adopt(flow_table *t, uint64_t now_ns)
     flow *flow_table_find(flow_table *t, const flow_key *key, uint32_t hash, uint64_t now_ns,
                           boolean *reply)
-    void flow_table_prefetch_index(const flow_table *t, uint32_t hash)
-    void flow_table_prefetch_flow(const flow_table *t, uint32_t hash)
-    int flow_table_insert(flow_table *t, const flow_key *original, const flow_key *reply,
-                          flow_state state, uint64_t now_ns, flow **out)
+    struct flow_guess:
+        flow *flow
+        boolean reply
+    flow_guess flow_table_guess(const flow_table *t, uint32_t hash)
+    bint flow_table_confirm(const flow *f, bint reply, const flow_key *key, uint64_t now_ns)
+    struct flow_pair:
+        pass
+    flow_pair flow_pair_of "flow_pair"(const flow_table *t, const flow_key *original,
+                                       const flow_key *reply)
+    int flow_table_insert(flow_table *t, const flow_pair *pair, flow_state state, uint64_t now_ns,
+                          flow **out)
     void flow_table_remove(flow_table *t, flow *f)
     size_t flow_table_expire(flow_table *t, uint64_t now_ns, size_t budget)
     void flow_table_walk(flow_table *t, uint64_t now_ns,
@@ -202,6 +209,11 @@ cdef inline flow_key to_key(object key) except *:
     k.sport = to_be16(sport)
     k.dport = to_be16(dport)
     return k
+
+
+cdef inline flow_pair make_pair(const flow_table *t, flow_key original,
+                                flow_key reply) noexcept nogil:
+    return flow_pair_of(t, &original, &reply)
 
 
 cdef inline object from_key(const flow_key *k):

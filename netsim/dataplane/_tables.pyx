@@ -299,8 +299,10 @@ cdef class FlowTable:
 
     cdef flow *_find(self, const flow_key *k, uint64_t now_ns, boolean *reply) noexcept:
         cdef uint32_t h = flow_key_hash(k, self.seed)
-        flow_table_prefetch_index(self.table, h)
-        flow_table_prefetch_flow(self.table, h)
+        cdef flow_guess g = flow_table_guess(self.table, h)
+        if g.flow and flow_table_confirm(g.flow, g.reply, k, now_ns):
+            reply[0] = g.reply
+            return g.flow
         return flow_table_find(self.table, k, h, now_ns, reply)
 
     def adopt(self, uint64_t now_ns):
@@ -316,9 +318,9 @@ cdef class FlowTable:
 
     def insert(self, original, reply, str state, uint64_t now_ns):
         """Remember a flow."""
-        cdef flow_key o = to_key(original), r = to_key(reply)
+        cdef flow_pair pair = make_pair(self.table, to_key(original), to_key(reply))
         cdef flow *f
-        check(flow_table_insert(self.table, &o, &r, to_state(state), now_ns, &f))
+        check(flow_table_insert(self.table, &pair, to_state(state), now_ns, &f))
 
     def remove(self, key, uint64_t now_ns):
         """Forget the live flow with a key."""
@@ -352,14 +354,13 @@ cdef class FlowTable:
 
     def insert_numbered(self, uint32_t first, uint32_t last, uint64_t now_ns):
         """Flows made of numbers, quickly; returns how many were inserted."""
-        cdef flow_key o, r
+        cdef flow_pair pair
         cdef flow *f
         cdef uint32_t done = 0
         with nogil:
             for n in range(first, last):
-                o = numbered(n, False)
-                r = numbered(n, True)
-                done += flow_table_insert(self.table, &o, &r, <flow_state>0, now_ns, &f) == 0
+                pair = make_pair(self.table, numbered(n, False), numbered(n, True))
+                done += flow_table_insert(self.table, &pair, <flow_state>0, now_ns, &f) == 0
         return done
 
     def remove_numbered(self, uint32_t first, uint32_t last, uint32_t step, uint64_t now_ns):
