@@ -1,4 +1,4 @@
-"""The build: C core and Cython skin into extensions, answerer and launcher into programs.
+"""The build: C core and Cython skin into extensions, answerer, launcher, load into programs.
 
 NETSIM_BUILD=release|debug|asan|tsan|coverage picks a row of FLAVOURS; NETSIM_WERROR=1 makes
 warnings in csrc errors. Objects are kept per flavour under build/ and remade only when a source or
@@ -46,15 +46,19 @@ FLAVOUR = FLAVOURS[NAME]
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow"]
 if os.environ.get("NETSIM_WERROR") == "1":
     WARNINGS.append("-Werror")
-OURS = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", *WARNINGS]  # csrc only
+OURS = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", *WARNINGS]  # not what Cython makes
 FLAGS = [*FLAVOUR.flags, *FLAVOUR.sanitize]
 
 CORE = sorted(str(path) for path in Path("csrc").glob("*.c"))
 PROGRAMS = {  # package data beside the modules
-    name: sorted(str(path) for path in Path("csrc", name).glob("*.c"))
-    for name in ("answerer", "launcher")
+    name: sorted(str(path) for path in folder.glob("*.c"))
+    for name, folder in {
+        "answerer": Path("csrc/answerer"),
+        "launcher": Path("csrc/launcher"),
+        "load": Path("benchmarks/load"),
+    }.items()
 }
-HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+HEADERS = sorted(str(path) for top in ("csrc", "benchmarks") for path in Path(top).rglob("*.h"))
 PXD = sorted(str(path) for path in Path("netsim/dataplane").glob("*.pxd"))
 
 
@@ -102,7 +106,7 @@ class BuildExt(build_ext):
                 newest = max(newest_header, Path(source).stat().st_mtime)
                 if Path(obj).exists() and Path(obj).stat().st_mtime > newest:
                     return
-                mine = [*OURS, *FLAGS] if source.startswith("csrc") else FLAGS
+                mine = [*OURS, *FLAGS] if source.startswith(("csrc", "benchmarks")) else FLAGS
                 compile_one([source], output_dir=output_dir, **{**options, "extra_postargs": mine})
 
             with ThreadPoolExecutor(os.cpu_count()) as pool:

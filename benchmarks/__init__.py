@@ -1,1 +1,1 @@
-"""Measurements of netsim beside the kernel doing the same work, interleaved in one run."""
+"""What developers measure: the packet path in memory, soaks, the tables of docs/performance.md."""

@@ -37,8 +37,3 @@ def compiled(name: str, sources: Sequence[Path], flags: Sequence[str] = ("-O2",)
             old.unlink()
     fresh.rename(where)
     return where
-
-
-def load() -> Path:
-    """The load generator, server and clients in one."""
-    return compiled("load", sorted(HERE.glob("load/*.c")))

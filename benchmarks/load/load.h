@@ -40,6 +40,7 @@ int client_bulk(const char *host, unsigned port, double seconds, unsigned stream
 int client_echo(const char *host, unsigned port, double seconds);
 int client_connect(const char *host, unsigned port, double seconds, unsigned in_flight);
 int client_udp(const char *host, unsigned port, double seconds, unsigned size, double rate);
-int client_udp_max(const char *host, unsigned port, double seconds, unsigned size);
+int client_udp_trials(const char *host, unsigned port, double seconds, unsigned size);
+int client_flows(const char *host, unsigned port, unsigned count);
 
 #endif

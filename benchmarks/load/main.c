@@ -17,13 +17,13 @@ uint64_t now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 void die(const char *what)
 {
-	fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+	(void)fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
@@ -59,40 +59,84 @@ struct sockaddr_in load_address(const char *host, unsigned port)
 	return a;
 }
 
+/* Arguments as they stand: HOST PORT, and up to three numbers. */
+struct words {
+	const char *host;
+	unsigned port;
+	double number[3];
+};
+
+static int run_bulk(const struct words *w)
+{
+	return client_bulk(w->host, w->port, w->number[0], (unsigned)w->number[1]);
+}
+
+static int run_echo(const struct words *w)
+{
+	return client_echo(w->host, w->port, w->number[0]);
+}
+
+static int run_connect(const struct words *w)
+{
+	return client_connect(w->host, w->port, w->number[0], (unsigned)w->number[1]);
+}
+
+static int run_udp(const struct words *w)
+{
+	return client_udp(w->host, w->port, w->number[0], (unsigned)w->number[1], w->number[2]);
+}
+
+static int run_udp_trials(const struct words *w)
+{
+	return client_udp_trials(w->host, w->port, w->number[0], (unsigned)w->number[1]);
+}
+
+static int run_flows(const struct words *w)
+{
+	return client_flows(w->host, w->port, (unsigned)w->number[0]);
+}
+
+static const struct {
+	const char *name;
+	int numbers;
+	int (*run)(const struct words *w);
+	const char *usage;
+} clients[] = {
+    {"bulk", 2, run_bulk, "SECONDS STREAMS"},
+    {"echo", 1, run_echo, "SECONDS"},
+    {"connect", 2, run_connect, "SECONDS IN-FLIGHT"},
+    {"udp", 3, run_udp, "SECONDS BYTES RATE   (RATE 0: as fast as it goes)"},
+    {"udp-trials", 2, run_udp_trials, "SECONDS BYTES   (a rate a line on standard input)"},
+    {"flows", 1, run_flows, "COUNT"},
+};
+
+enum { CLIENTS = sizeof(clients) / sizeof(clients[0]), WORDS_BEFORE_NUMBERS = 4 };
+
 static int usage(void)
 {
-	fputs("usage: load serve PORT\n"
-	      "       load bulk HOST PORT SECONDS STREAMS\n"
-	      "       load echo HOST PORT SECONDS\n"
-	      "       load connect HOST PORT SECONDS IN-FLIGHT\n"
-	      "       load udp HOST PORT SECONDS BYTES RATE   (RATE 0: as fast as it goes)\n"
-	      "       load udp-max HOST PORT SECONDS BYTES\n",
-	      stderr);
+	(void)fputs("usage: load serve PORT\n", stderr);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		(void)fprintf(stderr, "       load %s HOST PORT %s\n", clients[i].name,
+			      clients[i].usage);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 1 ? argv[1] : "";
-	unsigned port;
-	double seconds, more;
+	int numbers = argc - WORDS_BEFORE_NUMBERS;
+	struct words w = {0};
 
-	if (argc == 3 && !strcmp(what, "serve"))
-		return serve((unsigned)atoi(argv[2]));
-	if (argc < 5)
+	if (argc == 3 && !strcmp(argv[1], "serve"))
+		return serve((unsigned)strtoul(argv[2], NULL, 10));
+	if (numbers < 1 || numbers > 3)
 		return usage();
-	port = (unsigned)atoi(argv[3]);
-	seconds = atof(argv[4]);
-	more = argc > 5 ? atof(argv[5]) : 0;
-	if (argc == 6 && !strcmp(what, "bulk"))
-		return client_bulk(argv[2], port, seconds, (unsigned)more);
-	if (argc == 5 && !strcmp(what, "echo"))
-		return client_echo(argv[2], port, seconds);
-	if (argc == 6 && !strcmp(what, "connect"))
-		return client_connect(argv[2], port, seconds, (unsigned)more);
-	if (argc == 7 && !strcmp(what, "udp"))
-		return client_udp(argv[2], port, seconds, (unsigned)more, atof(argv[6]));
-	if (argc == 6 && !strcmp(what, "udp-max"))
-		return client_udp_max(argv[2], port, seconds, (unsigned)more);
+	w.host = argv[2];
+	w.port = (unsigned)strtoul(argv[3], NULL, 10);
+	for (int i = 0; i < numbers; i++)
+		w.number[i] = strtod(argv[WORDS_BEFORE_NUMBERS + i], NULL);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		if (!strcmp(argv[1], clients[i].name) && clients[i].numbers == numbers)
+			return clients[i].run(&w);
+	}
 	return usage();
 }

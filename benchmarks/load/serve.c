@@ -8,40 +8,34 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, CHUNK = 256 * 1024, DATAGRAMS = 64, DATAGRAM_BYTES = 2048 };
+enum { EVENTS = 64, CHUNK = 256 * 1024, DATAGRAMS = 64, DATAGRAM_BYTES = 2048, FDS_MAX = 4096 };
 
+/* Who a descriptor belongs to: the array's index. */
 struct peer {
-	int fd;
 	unsigned role; /* PORT_*; PORTS + PORT_*: listens */
 	uint64_t bytes;
 };
 
+static struct peer peers[FDS_MAX];
 static uint8_t buffer[CHUNK];
 static int poller;
 
 static void watch(int fd, unsigned role)
 {
-	struct peer *p = calloc(1, sizeof(*p));
-	struct epoll_event e = {.events = EPOLLIN, .data.ptr = p};
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
 
-	if (!p)
-		die("memory");
-	p->fd = fd;
-	p->role = role;
+	if (fd >= FDS_MAX) {
+		errno = EMFILE;
+		die("socket");
+	}
+	peers[fd] = (struct peer){.role = role};
 	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &e))
 		die("epoll_ctl");
-}
-
-static void forget(struct peer *p)
-{
-	close(p->fd);
-	free(p);
 }
 
 static void listen_on(unsigned port, unsigned role)
@@ -58,31 +52,32 @@ static void listen_on(unsigned port, unsigned role)
 	watch(fd, PORTS + role);
 }
 
-static void accept_all(const struct peer *p)
+static void accept_all(int listener)
 {
 	int fd;
 
-	while ((fd = accept4(p->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-		watch(fd, p->role - PORTS);
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+		watch(fd, peers[listener].role - PORTS);
 }
 
-static void on_stream(struct peer *p)
+static void on_stream(int fd)
 {
-	ssize_t n = recv(p->fd, buffer, p->role == PORT_SINK ? CHUNK : 4096, 0);
+	struct peer *p = &peers[fd];
+	ssize_t n = recv(fd, buffer, p->role == PORT_SINK ? CHUNK : 4096, 0);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
 		if (n == 0 && p->role == PORT_SINK)
-			(void)!send(p->fd, &p->bytes, sizeof(p->bytes), MSG_NOSIGNAL);
-		forget(p);
+			(void)!send(fd, &p->bytes, sizeof(p->bytes), MSG_NOSIGNAL);
+		close(fd);
 		return;
 	}
 	p->bytes += (uint64_t)n;
 	if (p->role == PORT_SINK)
 		return;
-	if (send(p->fd, buffer, (size_t)n, MSG_NOSIGNAL) != n || p->role == PORT_ASK)
-		forget(p);
+	if (send(fd, buffer, (size_t)n, MSG_NOSIGNAL) != n || p->role == PORT_ASK)
+		close(fd);
 }
 
 static void on_datagrams(int fd)
@@ -118,14 +113,14 @@ static void on_datagrams(int fd)
 		count.span_ns = now_ns() - first;
 }
 
-static void on_event(struct peer *p)
+static void on_event(int fd)
 {
-	if (p->role == PORTS + PORT_UDP)
-		on_datagrams(p->fd);
-	else if (p->role >= PORTS)
-		accept_all(p);
+	if (peers[fd].role == PORTS + PORT_UDP)
+		on_datagrams(fd);
+	else if (peers[fd].role >= PORTS)
+		accept_all(fd);
 	else
-		on_stream(p);
+		on_stream(fd);
 }
 
 int serve(unsigned port)
@@ -137,12 +132,12 @@ int serve(unsigned port)
 		die("epoll_create1");
 	for (unsigned role = 0; role < PORTS; role++)
 		listen_on(port + role, role);
-	puts("ready");
-	fflush(stdout);
+	(void)puts("ready");
+	(void)fflush(stdout);
 	for (;;) {
 		int n = epoll_wait(poller, events, EVENTS, -1);
 
 		for (int i = 0; i < n; i++)
-			on_event(events[i].data.ptr);
+			on_event(events[i].data.fd);
 	}
 }

@@ -16,7 +16,8 @@ enum {
 	CHUNK = 128 * 1024,
 	SAMPLES_MAX = 1 << 20,
 	WARM_ROUNDS = 100,
-	GIVE_UP_S = 10
+	GIVE_UP_S = 10,
+	FDS_MAX = 1024
 };
 
 static int connected(const char *host, unsigned port)
@@ -31,23 +32,30 @@ static int connected(const char *host, unsigned port)
 	return fd;
 }
 
-/* Fills every stream in turn until @end. */
-static void pour(const int *fd, unsigned streams, uint64_t end)
+static uint8_t chunk[CHUNK];
+
+static void pour_one(int fd, uint64_t end)
 {
-	static uint8_t chunk[CHUNK];
+	while (now_ns() < end) {
+		if (send(fd, chunk, CHUNK, MSG_NOSIGNAL) < 0)
+			die("send");
+	}
+}
+
+/* Fills every stream that has room, in turn. */
+static void pour_all(const int *fd, unsigned streams, uint64_t end)
+{
 	struct pollfd p[STREAMS_MAX];
 
 	for (unsigned i = 0; i < streams; i++)
 		p[i] = (struct pollfd){.fd = fd[i], .events = POLLOUT};
 	while (now_ns() < end) {
-		if (streams > 1 && poll(p, streams, 1000) < 0)
+		if (poll(p, streams, 1000) < 0)
 			die("poll");
 		for (unsigned i = 0; i < streams; i++) {
-			int flags = MSG_NOSIGNAL | (streams > 1 ? MSG_DONTWAIT : 0);
-
-			if (streams > 1 && !p[i].revents)
-				continue;
-			if (send(fd[i], chunk, CHUNK, flags) < 0 && errno != EAGAIN)
+			if (p[i].revents &&
+			    send(fd[i], chunk, CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+			    errno != EAGAIN)
 				die("send");
 		}
 	}
@@ -55,7 +63,7 @@ static void pour(const int *fd, unsigned streams, uint64_t end)
 
 int client_bulk(const char *host, unsigned port, double seconds, unsigned streams)
 {
-	uint64_t bytes = 0, start, count;
+	uint64_t bytes = 0, start, end, count;
 	int fd[STREAMS_MAX];
 
 	if (streams < 1 || streams > STREAMS_MAX)
@@ -63,7 +71,11 @@ int client_bulk(const char *host, unsigned port, double seconds, unsigned stream
 	for (unsigned i = 0; i < streams; i++)
 		fd[i] = connected(host, port + PORT_SINK);
 	start = now_ns();
-	pour(fd, streams, start + (uint64_t)(seconds * 1e9));
+	end = start + (uint64_t)(seconds * 1e9);
+	if (streams == 1)
+		pour_one(fd[0], end);
+	else
+		pour_all(fd, streams, end);
 	for (unsigned i = 0; i < streams; i++)
 		shutdown(fd[i], SHUT_WR);
 	for (unsigned i = 0; i < streams; i++) {
@@ -81,6 +93,14 @@ static int compare(const void *a, const void *b)
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
 	return (x > y) - (x < y);
+}
+
+/* The sample that `percent` of the sorted ones do not exceed, in microseconds. */
+static double percentile(const uint32_t *sorted, size_t count, unsigned percent)
+{
+	size_t at = count * percent / 100;
+
+	return (double)sorted[at] / 1e3;
 }
 
 int client_echo(const char *host, unsigned port, double seconds)
@@ -104,76 +124,111 @@ int client_echo(const char *host, unsigned port, double seconds)
 	if (!count)
 		die("no samples");
 	qsort(took, count, sizeof(*took), compare);
-	printf("{\"p50_us\": %.2f, \"p99_us\": %.2f, \"samples\": %zu}\n", took[count / 2] / 1e3,
-	       took[count * 99 / 100] / 1e3, count);
+	printf("{\"p50_us\": %.2f, \"p99_us\": %.2f, \"samples\": %zu}\n",
+	       percentile(took, count, 50), percentile(took, count, 99), count);
 	free(took);
 	close(fd);
 	return 0;
 }
 
+/* Connections under way, by descriptor, and how long the first packet took there and back. */
+struct asking {
+	int poller;
+	struct sockaddr_in to;
+	uint64_t begun[FDS_MAX];
+	uint32_t *took;
+	size_t count;
+	uint64_t answered;
+};
+
 /* Begins one more connection: question, answer and end follow as events. */
-static void ask(int poller, const struct sockaddr_in *to)
+static void ask(struct asking *a)
 {
 	int fd = load_socket(SOCK_STREAM | SOCK_NONBLOCK);
 	struct epoll_event e = {.events = EPOLLOUT, .data.fd = fd};
 
-	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)) && errno != EINPROGRESS)
+	if (fd >= FDS_MAX) {
+		errno = EMFILE;
+		die("socket");
+	}
+	a->begun[fd] = now_ns();
+	if (connect(fd, (const struct sockaddr *)&a->to, sizeof(a->to)) && errno != EINPROGRESS)
 		die("connect");
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &e))
+	if (epoll_ctl(a->poller, EPOLL_CTL_ADD, fd, &e))
 		die("epoll_ctl");
 }
 
-/* Returns whether the connection has been answered and is over. */
-static bool advance(int poller, const struct epoll_event *e)
+/* The handshake is over: the question goes out. */
+static void question(struct asking *a, int fd)
 {
-	struct epoll_event in = {.events = EPOLLIN, .data.fd = e->data.fd};
-	char room[8];
-	ssize_t n;
+	struct epoll_event in = {.events = EPOLLIN, .data.fd = fd};
 
-	if (e->events & EPOLLOUT) {
-		if (send(e->data.fd, "x", 1, MSG_NOSIGNAL) != 1)
-			die("question");
-		if (epoll_ctl(poller, EPOLL_CTL_MOD, e->data.fd, &in))
-			die("epoll_ctl");
-		return false;
-	}
-	n = recv(e->data.fd, room, sizeof(room), 0);
+	if (a->count < SAMPLES_MAX)
+		a->took[a->count++] = (uint32_t)(now_ns() - a->begun[fd]);
+	if (send(fd, "x", 1, MSG_NOSIGNAL) != 1)
+		die("question");
+	if (epoll_ctl(a->poller, EPOLL_CTL_MOD, fd, &in))
+		die("epoll_ctl");
+}
+
+/* Takes what there is of the answer; once it is whole and over, the next connection begins. */
+static void answer(struct asking *a, int fd)
+{
+	char room[8];
+	ssize_t n = recv(fd, room, sizeof(room), 0);
+
 	if (n < 0)
 		die("answer");
 	if (n > 0) /* most often the server's end is here too: one wake-up less */
-		n = recv(e->data.fd, room, sizeof(room), MSG_DONTWAIT);
+		n = recv(fd, room, sizeof(room), MSG_DONTWAIT);
 	if (n != 0)
-		return false;
-	close(e->data.fd);
-	return true;
+		return;
+	close(fd);
+	a->answered++;
+	ask(a);
 }
 
-int client_connect(const char *host, unsigned port, double seconds, unsigned in_flight)
+static void ask_until(struct asking *a, uint64_t end)
 {
-	struct sockaddr_in to = load_address(host, port + PORT_ASK);
-	uint64_t start = now_ns(), end = start + (uint64_t)(seconds * 1e9), now = start;
-	int poller = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event events[STREAMS_MAX];
-	uint64_t count = 0;
 
-	if (poller < 0 || in_flight < 1 || in_flight > STREAMS_MAX)
-		return 2;
-	for (unsigned i = 0; i < in_flight; i++)
-		ask(poller, &to);
-	while ((now = now_ns()) < end) {
-		int n = epoll_wait(poller, events, STREAMS_MAX, GIVE_UP_S * 1000);
+	while (now_ns() < end) {
+		int n = epoll_wait(a->poller, events, STREAMS_MAX, GIVE_UP_S * 1000);
 
 		if (n == 0) {
 			errno = ETIMEDOUT;
 			die("no connection is answered");
 		}
 		for (int i = 0; i < n; i++) {
-			if (!advance(poller, &events[i]))
-				continue;
-			count++;
-			ask(poller, &to);
+			if (events[i].events & EPOLLOUT)
+				question(a, events[i].data.fd);
+			else
+				answer(a, events[i].data.fd);
 		}
 	}
-	printf("{\"per_s\": %.2f}\n", (double)count * 1e9 / (double)(now - start));
+}
+
+int client_connect(const char *host, unsigned port, double seconds, unsigned in_flight)
+{
+	static struct asking a;
+	uint64_t start, spent;
+
+	a.poller = epoll_create1(EPOLL_CLOEXEC);
+	a.to = load_address(host, port + PORT_ASK);
+	a.took = malloc(SAMPLES_MAX * sizeof(*a.took));
+	if (a.poller < 0 || !a.took || in_flight < 1 || in_flight > STREAMS_MAX)
+		return 2;
+	start = now_ns();
+	for (unsigned i = 0; i < in_flight; i++)
+		ask(&a);
+	ask_until(&a, start + (uint64_t)(seconds * 1e9));
+	spent = now_ns() - start;
+	if (!a.count)
+		die("no samples");
+	qsort(a.took, a.count, sizeof(*a.took), compare);
+	printf("{\"per_s\": %.2f, \"first_p50_us\": %.2f, \"first_p99_us\": %.2f}\n",
+	       (double)a.answered * 1e9 / (double)spent, percentile(a.took, a.count, 50),
+	       percentile(a.took, a.count, 99));
+	free(a.took);
 	return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* udp.c - the clients over UDP: datagrams at a rate, and the highest rate that arrives. */
+/* udp.c - the clients over UDP: datagrams at a rate, at rates on request, and many flows. */
 #include "load.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -16,10 +17,7 @@ enum {
 	SETTLE_NS = 50000000, /* between the last datagram and the first question */
 	QUESTIONS = 40,       /* 50 ms each */
 	BYTES_MAX = 1400,
-	TRIALS = 10,
 };
-
-#define LOSS_MAX 0.001
 
 struct outcome {
 	uint64_t sent;
@@ -104,6 +102,13 @@ static double rate_of(const struct outcome *o)
 	return (double)o->count.received / (span > o->sent_s ? span : o->sent_s);
 }
 
+static void tell(const struct outcome *o)
+{
+	printf("{\"received_per_s\": %.1f, \"sent\": %lu, \"received\": %lu, \"loss\": %.6f}\n",
+	       rate_of(o), o->sent, o->count.received, loss(o));
+	(void)fflush(stdout);
+}
+
 int client_udp(const char *host, unsigned port, double seconds, unsigned size, double rate)
 {
 	int fd = open_sender(host, port);
@@ -113,36 +118,47 @@ int client_udp(const char *host, unsigned port, double seconds, unsigned size, d
 		return 2;
 	(void)question(fd);
 	o = trial(fd, seconds, size, rate);
-	printf("{\"received_per_s\": %.1f, \"sent\": %lu, \"received\": %lu, \"loss\": %.6f}\n",
-	       rate_of(&o), o.sent, o.count.received, loss(&o));
+	tell(&o);
 	close(fd);
 	return 0;
 }
 
-/* Raises the rate after a trial without loss, lowers it after one with, by ever smaller steps. */
-int client_udp_max(const char *host, unsigned port, double seconds, unsigned size)
+/* Who searches the highest rate that arrives gives one rate a line and reads what came of it. */
+int client_udp_trials(const char *host, unsigned port, double seconds, unsigned size)
 {
 	int fd = open_sender(host, port);
-	double step = 1.6, rate, best = 0, best_loss = 0;
-	struct outcome o;
+	char line[64];
 
 	if (size < 2 || size > BYTES_MAX)
 		return 2;
 	(void)question(fd);
-	o = trial(fd, seconds / TRIALS, size, 0);
-	rate = rate_of(&o);
-	for (unsigned n = 0; n < TRIALS; n++) {
-		if (loss(&o) <= LOSS_MAX && rate_of(&o) > best) {
-			best = rate_of(&o);
-			best_loss = loss(&o);
-		}
-		if (n)
-			rate = loss(&o) <= LOSS_MAX ? rate * step : rate / step;
-		if (n > 1)
-			step = 1 + (step - 1) * 0.7;
-		o = trial(fd, seconds / TRIALS, size, rate);
+	while (fgets(line, sizeof(line), stdin)) {
+		struct outcome o = trial(fd, seconds, size, strtod(line, NULL));
+
+		tell(&o);
 	}
-	printf("{\"received_per_s\": %.1f, \"loss\": %.6f}\n", best, best_loss > 0 ? best_loss : 0);
 	close(fd);
+	return 0;
+}
+
+/* One datagram from each of many sockets: so many flows, of which nothing more is heard. */
+int client_flows(const char *host, unsigned port, unsigned count)
+{
+	struct sockaddr_in a = load_address(host, port + PORT_UDP);
+
+	for (unsigned i = 0; i < count; i++) {
+		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		if (fd < 0)
+			die("socket");
+		if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
+			die("connect");
+		if (send(fd, "flow", 4, 0) < 0 && errno != ENOBUFS)
+			die("send");
+		close(fd);
+		if (i % SEND_MAX == 0)
+			doze(PAUSE_NS);
+	}
+	printf("{\"sent\": %u}\n", count);
 	return 0;
 }

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exec": ("programs", "Run a program in a pod or on a node."),
     "logs": ("programs", "Print the output of a pod's program."),
     "capture": ("programs", "Capture packets of a pod or node as pcapng."),
+    "bench": ("bench", "Measure netsim beside the kernel."),
     "validate": ("checks", "Check topology files without creating anything."),
     "doctor": ("checks", "Check whether this machine can run a lab."),
     "version": ("checks", "Print the version."),

@@ -1,4 +1,4 @@
-"""Rounds in which both sides take turns, and what is said about them: medians, ranges, ratios."""
+"""Rounds in which the sides take turns, and what is said about them: medians, ranges, ratios."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Sample(NamedTuple):
 
 
 class Round(NamedTuple):
-    """Both sides, one after the other: samples by side."""
+    """All sides, one after the other: samples by side."""
 
     samples: Mapping[str, Sample]
 
@@ -45,26 +45,37 @@ class Spread(NamedTuple):
     high: float
 
 
-class Row(NamedTuple):
-    """One figure of both sides. `ratio` above 1: the first side is better."""
+class Against(NamedTuple):
+    """How many times better one side is than another; range: of single rounds."""
 
+    side: str
+    peer: str
+    ratio: float
+    low: float
+    high: float
+
+
+class Row(NamedTuple):
+    """One figure of all sides. A ratio above 1: netsim is better."""
+
+    work: str
     figure: Figure
-    ours: Spread
-    peer: Spread | None
-    ratio: float | None
-    busy: Mapping[str, float]  # CPU by side, median
-    rounds: int
-    discarded: int
-    noisy: bool  # too few quiet rounds: noisy ones were taken
+    spreads: Mapping[str, Spread]
+    ratios: tuple[Against, ...] = ()
+    busy: Mapping[str, float] = {}  # CPU by side, median
+    rounds: int = 1
+    discarded: int = 0
+    noisy: bool = False  # too few quiet rounds: noisy ones were taken
 
 
 def take(
     measure: Callable[[str], Sample], sides: Sequence[str], wanted: int, spare: int
 ) -> list[Round]:
-    """Rounds until `wanted` are quiet, at most `wanted + spare`; who begins alternates."""
+    """Rounds until `wanted` are quiet, at most `wanted + spare`; who begins changes in turn."""
     rounds: list[Round] = []
     while sum(r.quiet for r in rounds) < wanted and len(rounds) < wanted + spare:
-        order = sides if len(rounds) % 2 == 0 else list(reversed(sides))
+        first = len(rounds) % len(sides)
+        order = [*sides[first:], *sides[:first]]
         rounds.append(Round({side: measure(side) for side in order}))
     return rounds
 
@@ -90,17 +101,40 @@ def ratio(figure: Figure, ours: float, peer: float) -> float | None:
     return ours / peer if figure.more_is_better else peer / ours
 
 
-def row(figure: Figure, rounds: Sequence[Round], wanted: int, ours: str, peer: str | None) -> Row:
+def against(
+    figure: Figure, values: Mapping[str, Sequence[float]], side: str, peer: str
+) -> Against | None:
+    """One side beside a peer: the ratio of the medians, its range over rounds."""
+    middle = ratio(figure, statistics.median(values[side]), statistics.median(values[peer]))
+    pairs = zip(values[side], values[peer], strict=False)
+    single = [found for a, b in pairs if (found := ratio(figure, a, b)) is not None]
+    if middle is None or not single:
+        return None
+    return Against(side, peer, middle, min(single), max(single))
+
+
+def compare(
+    figure: Figure, values: Mapping[str, Sequence[float]], ours: Sequence[str]
+) -> tuple[Against, ...]:
+    """Each of our sides beside each peer."""
+    peers = [side for side in values if side not in ours]
+    pairs = [(side, peer) for side in ours if side in values for peer in peers]
+    found = [against(figure, values, side, peer) for side, peer in pairs]
+    return tuple(one for one in found if one is not None)
+
+
+def row(
+    work: str, figure: Figure, rounds: Sequence[Round], wanted: int, ours: Sequence[str]
+) -> Row:
     """What the rounds say about one figure."""
     kept, noisy = chosen(rounds, wanted)
-    sides = [side for side in (ours, peer) if side is not None]
-    spreads = {s: spread([r.samples[s].figures[figure.key] for r in kept]) for s in sides}
-    theirs = spreads[peer] if peer is not None else None
+    sides = list(rounds[0].samples)
+    values = {s: [r.samples[s].figures[figure.key] for r in kept] for s in sides}
     return Row(
+        work=work,
         figure=figure,
-        ours=spreads[ours],
-        peer=theirs,
-        ratio=ratio(figure, spreads[ours].median, theirs.median) if theirs else None,
+        spreads={side: spread(found) for side, found in values.items()},
+        ratios=compare(figure, values, ours),
         busy={s: statistics.median(r.samples[s].busy for r in kept) for s in sides},
         rounds=len(kept),
         discarded=len(rounds) - len(kept),
