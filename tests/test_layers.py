@@ -49,7 +49,7 @@ PYTHON_USES: dict[str, set[str]] = {
     "lab": {
         *("api", "backends", "controllers", "dataplane", "errors", "linux", "server", "store"),
     },
-    "bench": {"api", "controllers", "dataplane", "errors", "lab", "linux", "store"},
+    "bench": {"api", "backends", "controllers", "dataplane", "errors", "lab", "linux", "store"},
     "cli": {"api", "bench", "errors", "lab", "linux", "server"},
 }
 ANYWHERE = {"netsim", "netsim.errors", "netsim.__version__"}

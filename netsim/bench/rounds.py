@@ -123,12 +123,17 @@ def compare(
     return tuple(one for one in found if one is not None)
 
 
+def alone(work: str, figure: Figure, value: float, side: str = "netsim") -> Row:
+    """A figure that does not vary, of one side."""
+    return Row(work, figure, {side: Spread(value, value, value)})
+
+
 def row(
     work: str, figure: Figure, rounds: Sequence[Round], wanted: int, ours: Sequence[str]
 ) -> Row:
-    """What the rounds say about one figure."""
+    """What the rounds say about one figure, on the sides that have it."""
     kept, noisy = chosen(rounds, wanted)
-    sides = list(rounds[0].samples)
+    sides = [s for s, of in rounds[0].samples.items() if figure.key in of.figures]
     values = {s: [r.samples[s].figures[figure.key] for r in kept] for s in sides}
     return Row(
         work=work,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from netsim.bench import load, machine, ours, refuse
+from netsim.bench import load, machine, memory, ours, path, refuse, services, startup, updates
 from netsim.bench.command import CommandPeer
 from netsim.bench.kernel import build
 from netsim.bench.options import TRAFFIC, Options, Report
@@ -15,6 +15,14 @@ from netsim.bench.result import Result
 from netsim.bench.rounds import Row
 from netsim.bench.side import Side
 from netsim.bench.works import CROSS_CHECK, WORKS, rows_of
+
+# Beside the traffic: works that bring up what they need themselves.
+OTHERS = {
+    "services": services.measure,
+    "updates": updates.measure,
+    "startup": startup.measure,
+    "memory": memory.measure,
+}
 
 
 def run(options: Options, report: Report) -> Result:
@@ -31,6 +39,12 @@ def run(options: Options, report: Report) -> Result:
                 titles |= {side.name: side.title for side in sides}
                 facts |= facts_of(sides)
                 rows += traffic(options, sides, report)
+        skipped = [path.missing()] if "path" in options.works else []
+        for work, measure in OTHERS.items():
+            if work in options.works:
+                rows += measure(options, report)
+        if skipped == [""]:
+            rows += path.measure(report)
     return Result(
         tuple(rows),
         facts,
@@ -39,6 +53,7 @@ def run(options: Options, report: Report) -> Result:
         options.rounds,
         time.monotonic() - started,
         tuple(forced),
+        tuple(reason for reason in skipped if reason),
     )
 
 

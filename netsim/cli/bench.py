@@ -100,6 +100,7 @@ def bench_command(
 
 def rendered(result: Result, how: str) -> str:
     """A run in one of FORMATS."""
+    from netsim.bench.page import page
     from netsim.bench.result import as_csv, as_json
     from netsim.bench.table import table
 
@@ -107,4 +108,6 @@ def rendered(result: Result, how: str) -> str:
         return json.dumps(as_json(result), indent=2) + "\n"
     if how == "csv":
         return as_csv(result.rows)
+    if how == "html":
+        return page(result)
     return table(result) + "\n"

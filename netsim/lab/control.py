@@ -98,6 +98,7 @@ class Control:
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
         self._progress = asyncio.Condition()
+        self.passes = 0
 
     async def _ask(self, probe: Probe, address: str, port: int, node: str) -> bool:
         return await ask(probe, address, port, self._probe_sockets.make, node)
@@ -119,11 +120,11 @@ class Control:
         self._settled.clear()
         self._wanted.set()
 
-    async def progressed(self, timeout_s: float) -> None:
-        """Wait until a pass has ended, at most `timeout_s` seconds."""
+    async def progressed(self, since: int, timeout_s: float) -> None:
+        """Wait until a pass has ended after `since` (of `passes`), at most `timeout_s` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s), self._progress:
-                await self._progress.wait()
+                await self._progress.wait_for(lambda: self.passes != since)
 
     def running(self, dataplane: Json | None) -> Running:
         """What `status` tells beside the store; `dataplane` is the link's facts."""
@@ -175,6 +176,7 @@ class Control:
             elif not finished:
                 asyncio.get_running_loop().call_later(RETRY_S, self.wake)
             async with self._progress:
+                self.passes += 1
                 self._progress.notify_all()
             await gathered
 

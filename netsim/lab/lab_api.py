@@ -84,10 +84,12 @@ class LabApi:
             raise bad_request("timeoutSeconds is not a number") from None
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
+        seen = self._control.passes
         while (began := loop.time()) < end and not self._ready():
             now = loop.time()
             await asyncio.sleep(min(WAIT_SHARE * (now - began), end - now))
-            await self._control.progressed(end - loop.time())
+            await self._control.progressed(seen, end - loop.time())
+            seen = self._control.passes
         return web.json_response(await self._status())
 
     def _ready(self) -> bool:

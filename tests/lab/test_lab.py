@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import netsim
+from netsim.api import meta
 from netsim.api.fields import Json
 from netsim.errors import NotFoundError, UsageError, WaitTimeoutError
 from netsim.linux import features
@@ -142,3 +144,16 @@ def test_a_lab_can_be_opened_by_its_name(lab: netsim.Lab) -> None:
         same.up()
     with pytest.raises(NotFoundError, match="is not running"):
         netsim.Lab(name="nope").status()
+
+
+def test_a_wait_does_not_miss_that_a_lab_has_become_ready(lab: netsim.Lab) -> None:
+    """Never until its time is up: the pass may end while the wait looks away."""
+    timeout_s = 20
+    began = time.monotonic()
+    for replicas in ("2", "3", "2", "3"):
+        with lab.api as api:
+            note = {"metadata": {"annotations": {"wait": replicas}}}
+            api.patch(meta.resolve_kind("service"), "web", note, "default")
+            status = api.call("GET", f"/netsim/wait?timeoutSeconds={timeout_s}")
+        assert status["ready"] is True
+    assert time.monotonic() - began < timeout_s

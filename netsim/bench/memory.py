@@ -1,0 +1,84 @@
+"""What a flow, an idle pod, a service and an endpoint cost in memory, beyond the kernel's own."""
+
+from __future__ import annotations
+
+from netsim.api.fields import items, mapping, number
+from netsim.bench import load, startup
+from netsim.bench.control_side import ControlSide
+from netsim.bench.load import Figures
+from netsim.bench.memory_of import lab_processes, own_bytes
+from netsim.bench.options import Options, Report
+from netsim.bench.ours import NetsimSide
+from netsim.bench.rounds import Figure, Row, alone
+from netsim.bench.side import CLIENT
+
+FLOWS, PODS, SERVICES, ENDPOINTS = 50_000, 500, 2000, 10
+
+FIGURES = (
+    Figure("flow_bytes", "memory of a flow, both directions", "B", False),
+    Figure("pod_kib", "memory of an idle pod", "KiB", False),
+    Figure("service_bytes", "memory of a service, data plane", "B", False),
+    Figure("endpoint_bytes", "memory of an endpoint, data plane", "B", False),
+    Figure("service_control_bytes", "memory of a service, control", "B", False),
+    Figure("endpoint_control_bytes", "memory of an endpoint, control", "B", False),
+)
+
+
+def measure(options: Options, report: Report) -> list[Row]:
+    """All rows, once: memory does not vary."""
+    scale = options.sizes[0] if options.sizes else 0
+
+    report("memory: flows")
+    found: Figures = {"flow_bytes": per_flow(scale or FLOWS)}
+    report("memory: pods")
+    found["pod_kib"] = per_pod(scale or PODS) / 1024
+    report("memory: services")
+    found |= per_service(scale or SERVICES)
+    return [alone("memory", figure, found[figure.key]) for figure in FIGURES]
+
+
+def per_flow(count: int) -> float:
+    """Growth of the data plane's process by so many flows on each of two nodes."""
+    side = NetsimSide("fabric")
+    try:
+        with load.serving([side.space(pod) for pod in side.servers()]):
+            pid = lab_processes(side.roots()[0])["dataplane"]
+            side.space(CLIENT).run(*load.argv("flows", side.service, count // 10))
+            before, flows = own_bytes(pid), _flows(side)
+            side.space(CLIENT).run(*load.argv("flows", side.service, count))
+            return (own_bytes(pid) - before) / max(1, _flows(side) - flows)
+    finally:
+        side.close()
+
+
+def _flows(side: NetsimSide) -> int:
+    nodes = items(side.lab.status(), "nodes")
+    return sum(number(mapping(node, "counters"), "flows_new") for node in nodes)
+
+
+def per_pod(count: int) -> float:
+    """Growth of the lab's own processes by so many idle pods."""
+    few = count // 10
+    return (startup.bytes_with(count) - startup.bytes_with(few)) / (count - few)
+
+
+def per_service(count: int) -> Figures:
+    """By differences: none, with one endpoint each, with ENDPOINTS each."""
+    none, one, many = (
+        _control_side(services, endpoints)
+        for services, endpoints in ((1, 1), (count, 1), (count, ENDPOINTS))
+    )
+    found: Figures = {}
+    for part, word in (("tables", ""), ("control", "_control")):
+        endpoint = (many[part] - one[part]) / (count * (ENDPOINTS - 1))
+        found[f"endpoint{word}_bytes"] = endpoint
+        found[f"service{word}_bytes"] = (one[part] - none[part]) / (count - 1) - endpoint
+    return found
+
+
+def _control_side(services: int, endpoints: int) -> Figures:
+    side = ControlSide(services, endpoints, 1)
+    try:
+        return side.ask("memory")
+    finally:
+        side.close()

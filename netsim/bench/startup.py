@@ -1,0 +1,103 @@
+"""How long a lab of many pods takes to come and go, and what `ip` takes for the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from netsim.bench import memory_of
+from netsim.bench.load import Figures
+from netsim.bench.options import Options, Report
+from netsim.bench.ours import GuardedLab, Manifest, lab_manifest, lab_name, pod_manifest
+from netsim.bench.rounds import Figure, Row
+from netsim.bench.space import Space
+from netsim.bench.turns import Take, rows_in_turn
+
+NODES, PODS = 10, 1000
+SLOW_ROUNDS = 3  # at most: each takes seconds
+OURS, PEER = "netsim", "ip-batch"
+
+
+def measure(options: Options, report: Report) -> list[Row]:
+    """Up, down, and the peer's up."""
+    pods = options.sizes[0] if options.sizes else PODS
+    up = Figure("up_s", f"{NODES} nodes and {pods:,} idle pods, up", "s", False)
+    down = Figure("down_s", f"{NODES} nodes and {pods:,} idle pods, down", "s", False)
+    rounds = min(options.rounds, SLOW_ROUNDS)
+    sides: dict[str, Take] = {OURS: lambda: up_and_down(pods)}
+    if options.peers:
+        sides[PEER] = lambda: {up.key: by_ip(pods)}
+    return rows_in_turn("startup", "startup", sides, [up, down], rounds, report)
+
+
+def objects(name: str, pods: int) -> list[Manifest]:
+    """Nodes with idle pods, dealt out in turn."""
+    made = [lab_manifest(name, "fabric", NODES)]
+    return made + [pod_manifest(f"idle{i}", f"node{i % NODES + 1}") for i in range(pods)]
+
+
+def up_and_down(pods: int) -> Figures:
+    """Bring a lab up until it is ready, and down until nothing of it is left."""
+    name = lab_name("startup")
+    wanted = objects(name, pods)
+    began = time.monotonic()
+    lab = GuardedLab(name, wanted)
+    ready = time.monotonic()
+    try:
+        lab.lab.down()
+        ended = time.monotonic()
+    finally:
+        lab.close()
+    return {"up_s": ready - began, "down_s": ended - ready}
+
+
+def by_ip(pods: int) -> float:
+    """Seconds for the same namespaces and links made by `ip -batch`, one a namespace."""
+    began = time.monotonic()
+    spaces: list[Space] = []
+    try:
+        for number in range(NODES):
+            spaces.append(Space.made())
+            _node(spaces[0], spaces[number], number)
+        for number in range(pods):
+            spaces.append(Space.made())
+            _pod(spaces[number % NODES], spaces[-1], number)
+        return time.monotonic() - began
+    finally:
+        close_all(spaces)
+
+
+def _node(first: Space, node: Space, number: int) -> None:
+    """A bridge for the pods, and a link to the first node's bridge of nodes."""
+    lines = f"link add cni0 type bridge\naddr add 10.244.{number}.1/24 dev cni0\nlink set cni0 up\n"
+    if number == 0:
+        lines += "link add br0 type bridge\nlink set br0 up\n"
+    else:
+        lines += f"link add eth0 type veth peer name port{number} netns {first.path}\n"
+        lines += f"addr add 172.31.0.{number + 1}/24 dev eth0\nlink set eth0 up\n"
+    node.run("ip", "-b", "-", stdin=lines)
+
+
+def _pod(node: Space, pod: Space, number: int) -> None:
+    own, address = number // NODES + 2, number % NODES
+    lines = f"link add eth0 type veth peer name p{own} netns {node.path}\n"
+    lines += f"addr add 10.244.{address}.{own}/24 dev eth0\nlink set eth0 up\n"
+    lines += f"route add default via 10.244.{address}.1\n"
+    pod.run("ip", "-b", "-", stdin=lines)
+    node.run("ip", "link", "set", f"p{own}", "master", "cni0", "up")
+
+
+def close_all(spaces: Sequence[Space]) -> None:
+    """Let go of them."""
+    for space in spaces:
+        space.close()
+
+
+def bytes_with(pods: int) -> int:
+    """Memory of a lab's own processes when it is ready with so many idle pods."""
+    name = lab_name("memory")
+    lab = GuardedLab(name, objects(name, pods))
+    try:
+        return memory_of.lab_bytes(lab.init_pid)
+    finally:
+        lab.close()
