@@ -1,6 +1,7 @@
-"""What changed between two views, at the price of comparing identities.
+"""What changed between two views, at the price of what changed.
 
-Stored objects never change, so an object that is the same one in both views needs no second look.
+Stored objects never change, so an object that is the same one in both views needs no second look,
+and views know what they share.
 """
 
 from __future__ import annotations
@@ -23,17 +24,13 @@ class Tracker:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._revision = -1
-        self._seen: dict[int, Json] = {}
+        self._view: View | None = None
 
     def advance(self, view: View) -> Changes:
-        """Changes since the last call; everything is new at first."""
-        revision = view.kind_revision(self._kind)
-        if revision == self._revision:
-            return Changes([], [])
-        seen, self._revision = self._seen, revision
-        now = self._seen = {id(obj): obj for obj in view.list(self._kind)}
+        """Changes since the last call, by namespace and name; everything is new at first."""
+        before, self._view = self._view, view
+        changes = view.changes(self._kind, before)
         return Changes(
-            [obj for key, obj in seen.items() if key not in now],
-            [obj for key, obj in now.items() if key not in seen],
+            [old for old, _ in changes if old is not None],
+            [new for _, new in changes if new is not None],
         )

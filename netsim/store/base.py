@@ -83,6 +83,12 @@ class View(Protocol):
     def dependents(self, uid: str) -> Sequence[Json]:
         """Objects that name the object with this uid among their owners, in no order."""
 
+    def changes(self, kind: str, before: View | None) -> Sequence[tuple[Json | None, Json | None]]:
+        """Objects of a kind that an earlier view (None: an empty one) has otherwise, by name.
+
+        Each as it was and as it is; None where there was or is none. Costs what differs.
+        """
+
     def kind_revision(self, kind: str) -> int:
         """A number that rises when an object of the kind changes: a key for caches."""
 

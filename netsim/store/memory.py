@@ -68,8 +68,7 @@ class ObjectStore:
         self._now = now
         self._objects = Objects()
         revision, objects = self._journal.load()
-        for obj in objects:
-            self._objects.put(key_of(obj), obj, revision)
+        self._objects.put([(key_of(obj), obj, revision) for obj in objects])
         self._history = History(revision, history)
         self._view: MemoryView | None = None
 
@@ -97,9 +96,10 @@ class ObjectStore:
             return left
         self._journal.append(staged.events)
         self._view = None
-        for event in staged.events:
-            obj = None if event.type == "DELETED" else event.obj
-            self._objects.put(event.key, obj, event.revision)
+        self._objects.put(
+            (event.key, None if event.type == "DELETED" else event.obj, event.revision)
+            for event in staged.events
+        )
         self._history.append(staged.events)
         return left
 

@@ -1,8 +1,7 @@
-"""The immutable view of the store, and the copy-on-write maps that make taking one O(1).
+"""The immutable view of the store, over maps that share what did not change (netsim/maps.py).
 
-Objects lie in shards (kind, namespace). Taking a view raises the store's epoch; a shard that is
-older than the epoch may be in a view and is copied before its next change, once. So a view costs
-nothing, and a change after it costs the size of the shard it touches.
+Taking a view costs nothing, a change after it costs the same however many objects there are, and
+so does finding what differs between two views.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from typing import Self
 
 from netsim.api.fields import Json, text
 from netsim.api.meta import ObjectKey, key_of, metadata
+from netsim.maps import SharedMap, different
+from netsim.store.base import View
 
 _NOTHING: tuple[Json, ...] = ()
 _NOBODY: frozenset[str] = frozenset()
@@ -20,27 +21,28 @@ _NOBODY: frozenset[str] = frozenset()
 class Shard:
     """Objects of one kind in one namespace, by name; with the sorted sequence once it was asked."""
 
-    __slots__ = ("epoch", "items", "ordered")
+    __slots__ = ("items", "ordered")
 
-    def __init__(self, epoch: int, items: dict[str, Json]) -> None:
-        self.epoch = epoch
+    def __init__(self, items: SharedMap[str, Json]) -> None:
         self.items = items
         self.ordered: tuple[Json, ...] | None = None
 
     def sequence(self) -> tuple[Json, ...]:
         """The objects by name."""
         if self.ordered is None:
-            self.ordered = tuple(self.items[name] for name in sorted(self.items))
+            self.ordered = tuple([obj for _, obj in sorted(self.items.pairs(), key=_first)])
         return self.ordered
+
+
+NO_SHARD = Shard(SharedMap())
 
 
 class KindMap:
     """The shards of one kind, by namespace ("" for cluster-wide kinds)."""
 
-    __slots__ = ("epoch", "ordered", "revision", "shards")
+    __slots__ = ("ordered", "revision", "shards")
 
-    def __init__(self, epoch: int, shards: dict[str, Shard], revision: int) -> None:
-        self.epoch = epoch
+    def __init__(self, shards: SharedMap[str, Shard], revision: int) -> None:
         self.shards = shards
         self.revision = revision
         self.ordered: tuple[Json, ...] | None = None
@@ -48,25 +50,22 @@ class KindMap:
     def sequence(self) -> tuple[Json, ...]:
         """All objects by (namespace, name)."""
         if self.ordered is None:
-            parts = [self.shards[namespace].sequence() for namespace in sorted(self.shards)]
+            parts = [shard.sequence() for _, shard in sorted(self.shards.pairs(), key=_first)]
             self.ordered = (
-                parts[0] if len(parts) == 1 else tuple(obj for part in parts for obj in part)
+                parts[0] if len(parts) == 1 else tuple([obj for part in parts for obj in part])
             )
         return self.ordered
 
-    def put(self, key: ObjectKey, obj: Json | None, epoch: int) -> None:
-        """Set or (None) remove one object in a map of this epoch."""
-        shard = self.shards.get(key.namespace)
-        if shard is None or shard.epoch != epoch:
-            shard = Shard(epoch, dict(shard.items) if shard is not None else {})
-            self.shards[key.namespace] = shard
-        shard.ordered = self.ordered = None
-        if obj is not None:
-            shard.items[key.name] = obj
-            return
-        del shard.items[key.name]
-        if not shard.items:
-            del self.shards[key.namespace]
+    def changed(self, changes: dict[str, dict[str, Json | None]], revision: int) -> KindMap:
+        """The map with other objects, by namespace and name; None removes one."""
+        shards: dict[str, Shard | None] = {}
+        for namespace, of_namespace in changes.items():
+            items = self.shards.get(namespace, NO_SHARD).items.changed(of_namespace)
+            shards[namespace] = Shard(items) if items else None
+        return KindMap(self.shards.changed(shards), revision)
+
+
+NO_KIND = KindMap(SharedMap(), 0)
 
 
 class MemoryView:
@@ -83,8 +82,7 @@ class MemoryView:
     def of(cls, objects: Iterable[Json], revision: int = 1) -> Self:
         """A view of just these objects, as they are."""
         objs = Objects()
-        for obj in objects:
-            objs.put(key_of(obj), obj, revision)
+        objs.put([(key_of(obj), obj, revision) for obj in objects])
         return cls(objs.kinds, objs.owned, revision)
 
     def get(self, key: ObjectKey) -> Json | None:
@@ -98,8 +96,20 @@ class MemoryView:
             return _NOTHING
         if namespace is None:
             return of_kind.sequence()
-        shard = of_kind.shards.get(namespace)
-        return shard.sequence() if shard is not None else _NOTHING
+        return of_kind.shards.get(namespace, NO_SHARD).sequence()
+
+    def changes(self, kind: str, before: View | None) -> Sequence[tuple[Json | None, Json | None]]:
+        """What differs from an earlier view of the store: see `base.View`."""
+        old = before._kinds.get(kind, NO_KIND) if isinstance(before, MemoryView) else NO_KIND
+        new = self._kinds.get(kind, NO_KIND)
+        if old is new:
+            return ()
+        found: list[tuple[Json | None, Json | None]] = []
+        for namespace in different(old.shards, new.shards):
+            was = old.shards.get(namespace, NO_SHARD).items
+            now = new.shards.get(namespace, NO_SHARD).items
+            found += [(was.get(name), now.get(name)) for name in different(was, now)]
+        return found
 
     def dependents(self, uid: str) -> Sequence[Json]:
         """Objects that name the object with this uid among their owners, in no order.
@@ -113,8 +123,7 @@ class MemoryView:
 
     def kind_revision(self, kind: str) -> int:
         """The revision of the kind's last change, 0 if there was none since the store opened."""
-        of_kind = self._kinds.get(kind)
-        return of_kind.revision if of_kind is not None else 0
+        return self._kinds.get(kind, NO_KIND).revision
 
 
 class Owned:
@@ -153,17 +162,14 @@ def owner_uids(obj: Json | None) -> frozenset[str]:
 class Objects:
     """The changing side: what the next view will show."""
 
-    __slots__ = ("_epoch", "_kinds_epoch", "kinds", "owned")
+    __slots__ = ("kinds", "owned")
 
     def __init__(self) -> None:
         self.kinds: dict[str, KindMap] = {}
         self.owned = Owned()
-        self._epoch = 0
-        self._kinds_epoch = 0
 
     def view(self, revision: int) -> MemoryView:
-        """Everything as it is; what is here now is not changed any more."""
-        self._epoch += 1
+        """Everything as it is."""
         self.owned.revision = revision
         return MemoryView(self.kinds, self.owned, revision)
 
@@ -171,22 +177,32 @@ class Objects:
         """The object, None if there is none."""
         return _found(self.kinds, key)
 
-    def put(self, key: ObjectKey, obj: Json | None, revision: int) -> None:
-        """Set or (None) remove one object."""
-        self.owned.change(key, self.get(key), obj)
-        self.owned.revision = revision
-        if self._kinds_epoch != self._epoch:
-            self.kinds = dict(self.kinds)
-            self._kinds_epoch = self._epoch
-        kind = self.kinds.get(key.kind)
-        if kind is None or kind.epoch != self._epoch:
-            shards = dict(kind.shards) if kind is not None else {}
-            kind = self.kinds[key.kind] = KindMap(self._epoch, shards, revision)
-        kind.revision = revision
-        kind.put(key, obj, self._epoch)
+    def put(self, changes: Iterable[tuple[ObjectKey, Json | None, int]]) -> None:
+        """Set or (None) remove objects, in the order of their revisions."""
+        kinds: dict[str, dict[str, dict[str, Json | None]]] = {}
+        revisions: dict[str, int] = {}
+        for key, obj, revision in changes:
+            of_kind = kinds.setdefault(key.kind, {})
+            of_namespace = of_kind.setdefault(key.namespace, {})
+            old = of_namespace[key.name] if key.name in of_namespace else self.get(key)
+            self.owned.change(key, old, obj)
+            self.owned.revision = revision
+            of_namespace[key.name] = obj
+            revisions[key.kind] = revision
+        made = {
+            kind: self.kinds.get(kind, NO_KIND).changed(of_kind, revisions[kind])
+            for kind, of_kind in kinds.items()
+        }
+        self.kinds = {**self.kinds, **made}
 
 
 def _found(kinds: dict[str, KindMap], key: ObjectKey) -> Json | None:
     kind = kinds.get(key.kind)
-    shard = kind.shards.get(key.namespace) if kind is not None else None
+    if kind is None:
+        return None
+    shard = kind.shards.get(key.namespace)
     return shard.items.get(key.name) if shard is not None else None
+
+
+def _first(pair: tuple[str, object]) -> str:
+    return pair[0]

@@ -1,0 +1,126 @@
+"""Maps that never change: the next one shares with the last one all that is the same in both.
+
+A tree of two levels, 64 wide, over small dictionaries. A change copies one path, whatever the size;
+two maps are compared by looking only where they do not share. So what a change costs does not grow
+with what is there, and whoever compares state need not be told what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+WIDTH = 64
+LOW = WIDTH - 1
+SHIFT = 6
+
+Leaf = dict[K, V]
+Branch = list[Leaf[K, V]]
+
+_NO_LEAF: dict[Any, Any] = {}
+_NO_BRANCH: list[dict[Any, Any]] = [_NO_LEAF] * WIDTH
+_NO_BRANCHES: list[list[dict[Any, Any]]] = [_NO_BRANCH] * WIDTH
+
+
+class SharedMap(Mapping[K, V], Generic[K, V]):
+    """An immutable mapping; values are never None. Iterates in no order that means anything."""
+
+    __slots__ = ("_branches", "_size")
+
+    def __init__(self) -> None:
+        """The empty map; others are made by `changed()`."""
+        self._branches: list[Branch[K, V]] = _NO_BRANCHES
+        self._size = 0
+
+    @classmethod
+    def of(cls, items: Mapping[K, V]) -> SharedMap[K, V]:
+        """A map with these items."""
+        empty: SharedMap[K, V] = SharedMap()
+        return empty.changed(items)
+
+    def __getitem__(self, key: K) -> V:
+        number = hash(key)
+        return self._branches[number & LOW][number >> SHIFT & LOW][key]
+
+    def get(self, key: K, default: V | None = None) -> V | None:  # type: ignore[override]
+        """The value, `default` if there is none."""
+        number = hash(key)
+        return self._branches[number & LOW][number >> SHIFT & LOW].get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        number = hash(key)
+        return key in self._branches[number & LOW][number >> SHIFT & LOW]
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[K]:
+        for leaf in self._leaves():
+            yield from leaf
+
+    def pairs(self) -> Iterator[tuple[K, V]]:
+        """Keys and values."""
+        for leaf in self._leaves():
+            yield from leaf.items()
+
+    def changed(self, changes: Mapping[K, V | None]) -> SharedMap[K, V]:
+        """The map with other values; None removes a key, which need not be there."""
+        branches, size = list(self._branches), self._size
+        own: dict[int, set[int]] = {}
+        for key, value in changes.items():
+            number = hash(key)
+            at, below = number & LOW, number >> SHIFT & LOW
+            if at not in own:
+                own[at] = set()
+                branches[at] = list(branches[at])
+            if below not in own[at]:
+                own[at].add(below)
+                branches[at][below] = dict(branches[at][below])
+            leaf = branches[at][below]
+            size -= len(leaf)
+            if value is None:
+                leaf.pop(key, None)
+            else:
+                leaf[key] = value
+            size += len(leaf)
+        made: SharedMap[K, V] = SharedMap()
+        made._branches, made._size = branches, size
+        return made
+
+    def _leaves(self) -> Iterator[Leaf[K, V]]:
+        for branch in self._branches:
+            if branch is not _NO_BRANCH:
+                yield from branch
+
+
+def different(old: Mapping[K, V], new: Mapping[K, V]) -> list[K]:
+    """Keys under which the two maps do not hold the same object, or only one holds any.
+
+    Ordered as in `new`, then those that only `old` has; keys of two SharedMaps are sorted.
+    """
+    if old is new:
+        return []
+    if not (isinstance(old, SharedMap) and isinstance(new, SharedMap)):
+        return _different(old, new)
+    found: list[K] = []
+    for before, after in zip(old._branches, new._branches, strict=True):
+        if before is not after:
+            for was, now in zip(before, after, strict=True):
+                if was is not now:
+                    found += _different(was, now)
+    return sorted(found)  # type: ignore[type-var]
+
+
+def _different(old: Mapping[K, V], new: Mapping[K, V]) -> list[K]:
+    find = old.get
+    found = [key for key, value in _pairs(new) if find(key) is not value]
+    if len(new) - len(found) < len(old):
+        found += [key for key in old if key not in new]
+    return found
+
+
+def _pairs(items: Mapping[K, V]) -> Iterable[tuple[K, V]]:
+    return items.pairs() if isinstance(items, SharedMap) else items.items()
