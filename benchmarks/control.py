@@ -1,4 +1,4 @@
-"""`python -m benchmarks.control`: what the control side costs, from a write to every worker using it.
+"""`python -m benchmarks.control`: what the control side costs, from commit to every worker's use.
 
 A store in a file, all controllers, the compiler and a data plane process with running workers, over
 its socket, as in a lab; nodes are engine nodes on the fabric, whose devices are socket pairs.
@@ -74,11 +74,11 @@ def service(number: int) -> dict[str, object]:
     }
 
 
-def endpoint_slice(number: int, endpoints: int, moved: int = 0) -> dict[str, object]:
+def endpoint_slice(number: int, endpoints: int, *, moved: bool = False) -> dict[str, object]:
     """Its endpoints; `moved` changes the address of one."""
     first = 1 + number * (endpoints + 1)
     offsets = [first + i for i in range(endpoints)]
-    offsets[0] += endpoints * (moved % 2)
+    offsets[0] += endpoints * moved
     ready = {"ready": True, "serving": True, "terminating": False}
     return {
         "apiVersion": "discovery.k8s.io/v1",
@@ -100,7 +100,7 @@ def lab(nodes: int) -> dict[str, object]:
         "apiVersion": "netsim.dev/v1alpha1",
         "kind": "Lab",
         "metadata": {"name": "bench"},
-        "spec": {"nodes": nodes, "wire": "fabric"},
+        "spec": {"generate": {"nodes": nodes}, "wire": "fabric"},
     }
 
 
@@ -149,8 +149,9 @@ class Bench:
 
     def settle(self) -> None:
         """Controllers until they rest."""
+        now = rfc3339(time.time())
         settle(
-            lambda: Pass(self.store.view(), rfc3339(time.time()), self.up),
+            lambda: Pass(self.store.view(), now, self.up),
             self.store.transaction,
             self.controllers,
         )
@@ -194,10 +195,13 @@ async def timed(bench: Bench, link: DataplaneLink, case: Sequence[int], changes:
     await bench.publish(link)
     full = time.perf_counter() - began
     chosen = random.Random(1)
-    took = []
-    for change in range(changes):
+    took: list[float] = []
+    moved: dict[int, bool] = {}
+    for _ in range(changes):
         await asyncio.sleep(0.002)
-        changed = endpoint_slice(chosen.randrange(services), endpoints, change + 1)
+        which = chosen.randrange(services)
+        moved[which] = not moved.get(which, False)
+        changed = endpoint_slice(which, endpoints, moved=moved[which])
         bench.store.transaction([Update(changed)])
         committed = time.perf_counter()
         bench.settle()

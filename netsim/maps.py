@@ -8,10 +8,13 @@ with what is there, and whoever compares state need not be told what changed.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from itertools import compress
+from operator import is_not
+from typing import Generic, TypeVar, cast, overload
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+N = TypeVar("N")
 
 WIDTH = 64
 LOW = WIDTH - 1
@@ -20,9 +23,8 @@ SHIFT = 6
 Leaf = dict[K, V]
 Branch = list[Leaf[K, V]]
 
-_NO_LEAF: dict[Any, Any] = {}
-_NO_BRANCH: list[dict[Any, Any]] = [_NO_LEAF] * WIDTH
-_NO_BRANCHES: list[list[dict[Any, Any]]] = [_NO_BRANCH] * WIDTH
+_NO_BRANCH: Branch[Hashable, object] = [{}] * WIDTH
+_NO_BRANCHES: list[Branch[Hashable, object]] = [_NO_BRANCH] * WIDTH
 
 
 class SharedMap(Mapping[K, V], Generic[K, V]):
@@ -32,7 +34,7 @@ class SharedMap(Mapping[K, V], Generic[K, V]):
 
     def __init__(self) -> None:
         """The empty map; others are made by `changed()`."""
-        self._branches: list[Branch[K, V]] = _NO_BRANCHES
+        self._branches = cast("list[Branch[K, V]]", _NO_BRANCHES)
         self._size = 0
 
     @classmethod
@@ -45,7 +47,11 @@ class SharedMap(Mapping[K, V], Generic[K, V]):
         number = hash(key)
         return self._branches[number & LOW][number >> SHIFT & LOW][key]
 
-    def get(self, key: K, default: V | None = None) -> V | None:  # type: ignore[override]
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+    @overload
+    def get(self, key: K, /, default: V | N) -> V | N: ...
+    def get(self, key: K, /, default: V | N | None = None) -> V | N | None:
         """The value, `default` if there is none."""
         number = hash(key)
         return self._branches[number & LOW][number >> SHIFT & LOW].get(key, default)
@@ -106,12 +112,14 @@ def different(old: Mapping[K, V], new: Mapping[K, V]) -> list[K]:
     if not (isinstance(old, SharedMap) and isinstance(new, SharedMap)):
         return _different(old, new)
     found: list[K] = []
-    for before, after in zip(old._branches, new._branches, strict=True):
-        if before is not after:
-            for was, now in zip(before, after, strict=True):
-                if was is not now:
-                    found += _different(was, now)
+    for branches in _unshared(old._branches, new._branches):
+        for leaves in _unshared(*branches):
+            found += _different(*leaves)
     return sorted(found)  # type: ignore[type-var]
+
+
+def _unshared(old: list[N], new: list[N]) -> Iterator[tuple[N, N]]:
+    return compress(zip(old, new, strict=True), map(is_not, old, new))
 
 
 def _different(old: Mapping[K, V], new: Mapping[K, V]) -> list[K]:

@@ -18,6 +18,7 @@ from netsim.controllers.membership import Name, name_in
 from netsim.controllers.objects import spec
 from netsim.controllers.slices import SERVICE_NAME
 from netsim.dataplane.rows import PROTOCOLS, EndpointRow, ServiceKey, ServiceRow
+from netsim.maps import SharedMap
 from netsim.store.base import View
 
 # Labels by which a service says that this proxy is not to look at it (P-02, P-08).
@@ -38,6 +39,8 @@ class PortName(NamedTuple):
 # An endpoint's conditions as bits (P-50), so that of two for one address the greater number counts:
 # one that stays before one that terminates (P-24), then a ready one.
 STAYING, READY, SERVING = 4, 2, 1
+ALL_BITS = STAYING + READY + SERVING
+SOUND = {"ready": True, "serving": True, "terminating": False}
 
 Members = Mapping[int, int]
 """Endpoints of a slice: conditions by address."""
@@ -56,10 +59,12 @@ def read_slice(slice_: Json) -> Slice:
         return Slice({}, {})
     members: dict[int, int] = {}
     for endpoint in items(slice_, "endpoints"):
-        addresses = endpoint.get("addresses")
+        addresses, conditions = endpoint.get("addresses"), endpoint.get("conditions")
         if isinstance(addresses, list) and addresses:
-            addr, bits = parse_address(addresses[0]), _bits(mapping(endpoint, "conditions"))
-            members[addr] = max(bits, members.get(addr, 0))
+            sound = conditions == SOUND  # as most are
+            bits = ALL_BITS if sound else _bits(mapping(endpoint, "conditions"))
+            addr = parse_address(addresses[0])
+            members[addr] = bits if addr not in members else max(bits, members[addr])
     ports = {
         PortName(text(port, "name"), text(port, "protocol", "TCP")): number(port, "port")
         for port in items(slice_, "ports")
@@ -127,33 +132,55 @@ class Compiler:
         self._slices = Tracker("EndpointSlice")
         self._slices_of: dict[Name, dict[str, Slice]] = {}
         self._rows: dict[Name, tuple[ServiceRow, ...]] = {}
-        self._table: dict[ServiceKey, ServiceRow] = {}
-        self._contested = False
+        self._claims: dict[ServiceKey, tuple[Name, ...]] = {}
+        self._table: SharedMap[ServiceKey, ServiceRow] = SharedMap()
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
-    def compile(self, view: View) -> Mapping[ServiceKey, ServiceRow]:
+    def compile(self, view: View) -> SharedMap[ServiceKey, ServiceRow]:
         """Rows by key. Unchanged rows are the same objects, and so is an unchanged table.
 
         Of two services with one address and port the first by namespace and name has it.
         """
-        table: dict[ServiceKey, ServiceRow] | None = None
+        touched: set[ServiceKey] = set()
         for name in sorted(self._advance(view)):
             old = self._rows.get(name, ())
             new = self._service(name, view.get(ObjectKey("Service", *name)), old)
-            if new == old:
-                continue
-            self._rows[name] = new
-            if not new:
-                del self._rows[name]
-            table = dict(self._table) if table is None else table
-            for row in old:
-                table.pop(row.key, None)
-            self._contested |= any(row.key in table for row in new)
-            table.update((row.key, row) for row in new)
-        if table is not None:
-            self._table = self._settled() if self._contested else table
+            if new != old:
+                touched |= self._claim(name, old, new)
+        changes: dict[ServiceKey, ServiceRow | None] = {}
+        for key in touched:
+            row = self._winner(key)
+            if row is not self._table.get(key):
+                changes[key] = row
+        if changes:
+            self._table = self._table.changed(changes)
         return self._table
+
+    def _claim(
+        self, name: Name, old: Sequence[ServiceRow], new: Sequence[ServiceRow]
+    ) -> set[ServiceKey]:
+        """Note the rows that a service has now; returns the keys that this may matter to."""
+        before, after = {row.key for row in old}, {row.key for row in new}
+        for key in before - after:
+            left = tuple([other for other in self._claims[key] if other != name])
+            if left:
+                self._claims[key] = left
+            else:
+                del self._claims[key]
+        for key in after - before:
+            others = self._claims.get(key)
+            self._claims[key] = tuple(sorted((*others, name))) if others else (name,)
+        self._rows[name] = tuple(new)
+        if not new:
+            del self._rows[name]
+        return before | after
+
+    def _winner(self, key: ServiceKey) -> ServiceRow | None:
+        """The row of the first service that claims a key."""
+        claims = self._claims.get(key)
+        rows = self._rows[claims[0]] if claims else ()
+        return next((row for row in rows if row.key == key), None)
 
     def _advance(self, view: View) -> set[Name]:
         """Take in what changed since the last view; returns the services that it concerns."""
@@ -181,8 +208,7 @@ class Compiler:
             return ()
         addr, timeout = parse_address(text(spec(service), "clusterIP")), affinity_s(service)
         slices = self._slices_of.get(name, {}).values()
-        kept = {row.key: row for row in old}
-        rows = []
+        rows: list[ServiceRow] = []
         for port in items(spec(service), "ports"):
             key = PortName(text(port, "name"), text(port, "protocol", "TCP"))
             label = f"{name.namespace}/{name.name}" + (f":{key.name}" if key.name else "")
@@ -195,7 +221,7 @@ class Compiler:
                 timeout,
                 endpoints(slices, key),
             )
-            rows.append(kept[row.key] if kept.get(row.key) == row else row)
+            rows.append(next((kept for kept in old if kept == row), row))
         return tuple(rows)
 
     def _id(self, label: str) -> int:
@@ -208,15 +234,6 @@ class Compiler:
         self._ids[label] = found
         self._names[found] = label
         return found
-
-    def _settled(self) -> dict[ServiceKey, ServiceRow]:
-        """The table when services compete for a key."""
-        table: dict[ServiceKey, ServiceRow] = {}
-        rows = [row for name in sorted(self._rows) for row in self._rows[name]]
-        for row in rows:
-            table.setdefault(row.key, row)
-        self._contested = len(table) < len(rows)
-        return table
 
 
 def _service_of(slice_: Json) -> Name:

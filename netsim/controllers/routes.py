@@ -16,10 +16,12 @@ from netsim.api.lab_spec import Lab
 from netsim.api.meta import name_of, namespace_of
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
+from netsim.controllers.changes import Tracker
 from netsim.controllers.ipam import host_network
 from netsim.controllers.nodes import internal_ip, is_external, pod_range, vtep_mac
 from netsim.controllers.objects import is_true, spec, status, uid_of
 from netsim.dataplane.rows import LabRow, NodeRow, PathRow, PeerRow, PodRow
+from netsim.maps import SharedMap
 from netsim.store.base import View
 
 SANDBOX_READY = "PodReadyToStartContainers"
@@ -27,33 +29,48 @@ SANDBOX_READY = "PodReadyToStartContainers"
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Rows of everything but services."""
+    """Rows of everything but services and pods. `mtu` is what pods get."""
 
     lab: LabRow | None
     nodes: Mapping[str, NodeRow]
-    pods: Mapping[str, PodRow]
     peers: tuple[PeerRow, ...]
     paths: tuple[PathRow, ...]
+    mtu: int
 
 
-NO_ROUTES = Routes(None, {}, {}, (), ())
+NO_ROUTES = Routes(None, {}, (), (), 0)
 
 
 class Compiler:
-    """The rows, compiled anew when a lab, node or pod changed."""
+    """The rows: those of nodes anew when a lab or node changed, those of pods that changed."""
 
     def __init__(self, backends: Mapping[str, Backend]) -> None:
         self._backends = backends
         self._revisions: tuple[int, ...] = ()
+        self._tracker = Tracker("Pod")
         self._routes = NO_ROUTES
+        self._pods: SharedMap[str, PodRow] = SharedMap()
 
-    def compile(self, view: View) -> Routes:
-        """The rows; the same object while nothing that they depend on has changed."""
-        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node", "Pod"))
+    def compile(self, view: View) -> tuple[Routes, SharedMap[str, PodRow]]:
+        """The rows, and those of pods by name; the same objects while they have not changed."""
+        gone, new = self._tracker.advance(view)
+        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node"))
         if revisions != self._revisions:
-            self._routes = compile_routes(view, self._backends)
             self._revisions = revisions
-        return self._routes
+            routes = compile_routes(view, self._backends)
+            if routes != self._routes:
+                self._routes, self._pods = routes, SharedMap()
+                new = [*view.list("Pod")]
+        changes: dict[str, PodRow | None] = {_row_name(pod): None for pod in gone}
+        changes |= {_row_name(pod): self._pod(pod) for pod in new}
+        changes = {n: row for n, row in changes.items() if row != self._pods.get(n)}
+        if changes:
+            self._pods = self._pods.changed(changes)
+        return self._routes, self._pods
+
+    def _pod(self, pod: Json) -> PodRow | None:
+        row = pod_row(pod, self._routes.mtu)
+        return row if row is not None and row.node in self._routes.nodes else None
 
 
 def compile_routes(view: View, backends: Mapping[str, Backend]) -> Routes:
@@ -70,14 +87,12 @@ def compile_routes(view: View, backends: Mapping[str, Backend]) -> Routes:
         if net.local and is_true(stored[net.name], "Ready")
     }
     known = [net for net in nets if not net.local or net.name in nodes]
-    mtu = overlay_mtu(lab, backend)
-    pods = [row for pod in view.list("Pod") if (row := pod_row(pod, mtu)) is not None]
     return Routes(
         LabRow(lab.service_cidr.base, lab.service_cidr.length, lab.wire),
         nodes,
-        {row.name: row for row in pods if row.node in nodes},
         tuple(backend.peer(net) for net in known),
         tuple(backend.path(net) for net in known),
+        overlay_mtu(lab, backend),
     )
 
 
@@ -129,5 +144,9 @@ def pod_row(pod: Json, mtu: int) -> PodRow | None:
     address = address_or_none(text(status(pod), "podIP"))
     if address is None or host_network(pod) or not is_true(pod, SANDBOX_READY):
         return None
-    name = f"{namespace_of(pod)}/{name_of(pod)}"
+    name = _row_name(pod)
     return PodRow(name, text(spec(pod), "nodeName"), address, mtu, f"pod/{name}")
+
+
+def _row_name(pod: Json) -> str:
+    return f"{namespace_of(pod)}/{name_of(pod)}"

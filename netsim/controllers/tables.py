@@ -19,11 +19,11 @@ class Compiler:
 
     def compile(self, view: View) -> Tables:
         """What the data plane should run. Parts that did not change are the same objects."""
-        found = self._routes.compile(view)
+        found, pods = self._routes.compile(view)
         return Tables(
             lab=found.lab,
             nodes=found.nodes,
-            pods=found.pods,
+            pods=pods,
             services=self._services.compile(view),
             peers=found.peers,
             paths=found.paths,

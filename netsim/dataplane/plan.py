@@ -1,18 +1,19 @@
 """Plan: what turns the tables that run into the tables that should.
 
-Pure. Controllers hand over the same row object for what has not changed, so comparing is mostly
-comparing identities: a millisecond or two for 10,000 services. State is compared, not replayed:
+Pure. Controllers hand over the same row object for what has not changed, and maps that share what
+is the same (netsim/maps.py), so that a plan costs what changed. State is compared, not replayed:
 whoever has lost track of what is applied asks the data plane for it and plans again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 from netsim.dataplane.rows import Changes, Tables
+from netsim.maps import different
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Hashable)
 R = TypeVar("R", bound=tuple[object, ...])
 
 
@@ -41,14 +42,10 @@ def same(old: tuple[R, ...], new: tuple[R, ...]) -> bool:
 
 def removed(old: Mapping[K, R], new: Mapping[K, R]) -> tuple[K, ...]:
     """Keys that `new` lacks."""
-    if old is new:
-        return ()
-    return tuple(key for key in old if key not in new)
+    return tuple([key for key in different(old, new) if key not in new])
 
 
 def changed(old: Mapping[K, R], new: Mapping[K, R]) -> tuple[R, ...]:
     """Rows that `old` lacks or has otherwise."""
-    if old is new:
-        return ()
-    find = old.get
-    return tuple([row for key, row in new.items() if (was := find(key)) is not row and was != row])
+    keys = [key for key in different(old, new) if key in new]
+    return tuple([row for key in keys if (row := new[key]) != old.get(key)])

@@ -7,6 +7,7 @@ next one gets the same descriptors and adopts the flows. Imports stay few: it mu
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("netsim.dataplane")
 
 CHUNK_BYTES = 1 << 18
+YOUNG_MAX = 50_000  # net allocations before the collector looks at them: rows come by the thousand
 FDS_MAX = 8
 CLIENT_TIMEOUT_S = 10.0  # a client that does not read its answer is let go
 
@@ -127,6 +129,7 @@ def main() -> int:
     from netsim.lab.init_client import InitClient  # here, for tests that have no init
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     raise_file_limit()
     state = Path(os.environ["NETSIM_STATE"])

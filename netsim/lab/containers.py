@@ -5,6 +5,7 @@ A container without a command is the built-in answerer on its ports, whatever it
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from netsim.api.fields import Json, mapping, text
 from netsim.api.meta import annotations_of, labels_of, metadata
 from netsim.api.pods import Container, Pod
+from netsim.lab.timing import Clock
 
 ANSWERER = Path(__file__).parents[1] / "answerer"
 # Where the answerer writes one byte once all its ports are bound.
@@ -22,6 +24,7 @@ READY_FD = 3
 READY_VARIABLE = "NETSIM_READY_FD"
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOG_BYTES_MAX = 10 << 20
+LOG_CHECK_S = 10.0
 # $(NAME) is the variable, $$(NAME) is itself; an unknown one stays as it is.
 _REFERENCE = re.compile(r"\$\$|\$\(([^()\s]+)\)")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -130,6 +133,13 @@ def rotate_logs(directory: Path, limit: int = LOG_BYTES_MAX) -> None:
                 os.truncate(path, 0)
         except FileNotFoundError:
             continue
+
+
+async def tend_logs(directory: Path, clock: Clock) -> None:
+    """Rotate the logs from time to time, until cancelled."""
+    while True:
+        await clock.sleep(LOG_CHECK_S)
+        await asyncio.to_thread(rotate_logs, directory)
 
 
 def remove_logs(directory: Path, namespace: str, pod: str, container: str) -> None:

@@ -17,6 +17,8 @@ import os
 import signal
 import sys
 import time
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,8 +53,14 @@ from netsim.store.sqlite import open_store
 
 log = logging.getLogger("netsim.control")
 RETRY_S = 0.5
-# The first change after quiet is worked on at once; then this much time gathers more (P-91).
-GATHER_S = 0.02
+# The first change after quiet is worked on at once; then as much time as that took gathers more,
+# at most this (P-91): passes take half of the time of a lab in which much happens.
+GATHER_MAX_S = 0.02
+# Changes after which what they left is taken out of the collector's sight, when all is quiet.
+FREEZE_AFTER = 1000
+# Net allocations before the collector looks at the young: passes over large labs make many objects.
+YOUNG_MAX = 50_000
+KNOWN_UPDATES = 10_000
 # A pass must not starve the thread that makes sandboxes (2.5 ms a pod instead of 21).
 SWITCH_INTERVAL_S = 0.001
 
@@ -99,6 +107,8 @@ class Control:
         self._settled = asyncio.Event()
         self._progress = asyncio.Condition()
         self.passes = 0
+        self._frozen = -FREEZE_AFTER
+        self._in_use: deque[tuple[int, int]] = deque(maxlen=KNOWN_UPDATES)
 
     async def _ask(self, probe: Probe, address: str, port: int, node: str) -> bool:
         return await ask(probe, address, port, self._probe_sockets.make, node)
@@ -137,6 +147,17 @@ class Control:
             errors=tuple(e for e in (self._refused, *self.errors, self.link.error) if e),
         )
 
+    def in_use(self, revision: int) -> tuple[int, int | None]:
+        """The revision whose rows every node runs, and when all ran those of `revision`.
+
+        In CLOCK_MONOTONIC's nanoseconds; None: not yet, or not known any more.
+        """
+        if not self._in_use or self._in_use[-1][0] < revision:
+            return (self._in_use[-1][0] if self._in_use else 0), None
+        at = bisect_left(self._in_use, (revision,))
+        known = at > 0 or self._in_use[0][0] == revision
+        return self._in_use[-1][0], self._in_use[at][1] if known else None
+
     async def run(self) -> None:
         """Serve and run passes until cancelled."""
         api = LabApi(self)
@@ -163,7 +184,7 @@ class Control:
         await asyncio.to_thread(self._repair_names)
         while True:
             await self._wanted.wait()
-            gathered = asyncio.create_task(asyncio.sleep(GATHER_S))
+            began = time.monotonic()
             self._wanted.clear()
             try:
                 finished = await self._one_pass()
@@ -178,12 +199,13 @@ class Control:
             async with self._progress:
                 self.passes += 1
                 self._progress.notify_all()
-            await gathered
+            await asyncio.sleep(min(time.monotonic() - began, GATHER_MAX_S))
 
     def _settle_down(self) -> None:
-        """Nothing is left to do. The objects of the start stay, so the collector may skip them."""
+        """Nothing is left to do. What is stored stays, so the collector may skip it."""
         self._settled.set()
-        if gc.get_freeze_count() == 0:
+        if self.store.revision - self._frozen >= FREEZE_AFTER:
+            self._frozen = self.store.revision
             gc.collect()
             gc.freeze()
 
@@ -202,12 +224,15 @@ class Control:
         view = self.store.view()
         done = await self.link.publish(self._compiler.compile(view), view.revision)
         if done:
+            self._in_use.append((view.revision, time.monotonic_ns()))
             self.workloads.published(view.revision)
         return done
 
     def _settle(self) -> None:
+        now = rfc3339(time.time())
+
         def take() -> Pass:
-            return Pass(self.store.view(), rfc3339(time.time()), self.infrastructure.nodes_up)
+            return Pass(self.store.view(), now, self.infrastructure.nodes_up)
 
         settle(take, self.store.transaction, self._controllers)
 
@@ -230,6 +255,7 @@ def main() -> None:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
     state = Path(os.environ["NETSIM_STATE"])
 
     async def start() -> None:

@@ -68,6 +68,7 @@ class Infrastructure:
         self._routes: dict[str, object] = {}
         self._fabric: dict[str, int] | None = None
         self._revisions: tuple[int, ...] = ()
+        self._ensured: tuple[Lab, list[NodeNet]] | None = None
 
     @property
     def maker(self) -> sandbox.Maker:
@@ -87,17 +88,16 @@ class Infrastructure:
         revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node"))
         if revisions == self._revisions:
             return False
-        before = self.nodes_up
-        await asyncio.to_thread(self._ensure, view)
+        before, lab = self.nodes_up, lab_of(view)
+        nets = [n for o in view.list("Node") if lab and (n := node_net(lab, o)) is not None]
+        if lab is not None and self._ensured != (lab, nets):
+            await asyncio.to_thread(self._ensure, lab, nets)
+            self._ensured = (lab, nets)
         self._revisions = revisions
         return self.nodes_up != before
 
-    def _ensure(self, view: View) -> None:
-        lab = lab_of(view)
-        if lab is None:
-            return
+    def _ensure(self, lab: Lab, nets: list[NodeNet]) -> None:
         backend = self._backends[lab.backend.name]
-        nets = [n for node in view.list("Node") if (n := node_net(lab, node)) is not None]
         wanted = {n.name: wanted_node(lab, backend, n) for n in nets if n.local}
         if self._fabric is None:
             self._fabric = self._open_shared(lab)

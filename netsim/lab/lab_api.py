@@ -4,6 +4,10 @@ GET  /netsim/status                       LabStatus
 GET  /netsim/wait?timeoutSeconds=N        LabStatus, as soon as the lab is ready or after N s
 POST /netsim/apply                        {objects, prune, dryRun} -> {steps, problems}; with an
                                           error among the problems nothing was done
+GET  /netsim/published?revision=N&timeoutSeconds=S
+                                          {revision, nodes, committedNs, inUseNs}, as soon as every
+                                          node runs the rows of revision N, or after S seconds;
+                                          times of N by CLOCK_MONOTONIC, null where not known
 GET  /netsim/services                     rows that the data plane runs
 GET  /netsim/flows?node=NAME              tracked connections of a node
 GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
@@ -32,6 +36,7 @@ from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
 from netsim.server.api import Hooks
 from netsim.server.app import create_app
 from netsim.server.codec import decode_object
+from netsim.server.query import number
 from netsim.store.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
@@ -59,6 +64,7 @@ class LabApi:
         app.router.add_get("/netsim/status", self.status)
         app.router.add_get("/netsim/wait", self.wait)
         app.router.add_post("/netsim/apply", self.apply)
+        app.router.add_get("/netsim/published", self.published)
         app.router.add_get("/netsim/services", self.services)
         app.router.add_get("/netsim/flows", self.flows)
         app.router.add_get("/netsim/captures", self.capture)
@@ -96,6 +102,24 @@ class LabApi:
         control = self._control
         running = control.running({} if control.link.client is not None else None)
         return not not_ready(control.store.view(), running)
+
+    async def published(self, request: web.Request) -> web.Response:
+        """GET /netsim/published."""
+        revision = number(request.query, "revision") or 0
+        timeout = min(number(request.query, "timeoutSeconds") or 0, WAIT_MAX_S)
+        control, loop = self._control, asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while control.in_use(revision)[0] < revision and (left := end - loop.time()) > 0:
+            await control.progressed(left)
+        reached, in_use_ns = control.in_use(revision)
+        return web.json_response(
+            {
+                "revision": reached,
+                "nodes": dict(control.link.revisions),
+                "committedNs": control.store.committed_ns(revision),
+                "inUseNs": in_use_ns,
+            }
+        )
 
     async def apply(self, request: web.Request) -> web.Response:
         """POST /netsim/apply."""

@@ -28,7 +28,7 @@ from netsim.controllers.routes import overlay_mtu
 from netsim.errors import NetsimError
 from netsim.lab import pod_status
 from netsim.lab.container_runner import Ask, ContainerRunner, Exit, Processes
-from netsim.lab.containers import ProcessKey, parse_process_key, remove_logs, rotate_logs
+from netsim.lab.containers import ProcessKey, parse_process_key, remove_logs, tend_logs
 from netsim.lab.pod_adoption import Known, adopt
 from netsim.lab.pod_machine import (
     SANDBOX_RETRY_S,
@@ -48,7 +48,6 @@ log = logging.getLogger(__name__)
 # Sandboxes made before the data plane hears of them: the first pods start while others are made.
 BATCH = 128
 WATCH_RETRY_S = 0.2
-LOG_CHECK_S = 10.0
 STORE_RETRY_S = 1.0
 DNS_OFFSET = 10  # the cluster's DNS server is the tenth address of the service range
 # A revision that is not known before the status that says so is written.
@@ -107,6 +106,7 @@ class Workloads:
         self._to_drop: dict[str, None] = {}
         self._dirty: dict[str, None] = {}
         self._flush_due = False
+        self._awaiting: dict[str, None] = {}  # pods that wait for a revision to be published
         self._published = 0
         self._adopted = False
 
@@ -126,7 +126,7 @@ class Workloads:
             self._adopted = True
         for uid in {uid_of(obj): None for obj in (*gone, *new)}:
             self._observe(uid, view.revision)
-        lab = lab_of(view)
+        lab = lab_of(view) if self._to_make or self._making is not None else None
         if lab is not None:
             await self._make_sandboxes(lab)
         self._flush()
@@ -135,16 +135,18 @@ class Workloads:
         """Every node's data plane runs the rows of `revision`."""
         if revision <= self._published:
             return
-        before, self._published = self._published, revision
-        for uid, run in list(self._runs.items()):
-            if before < max(run.attached, run.detached, run.stopping):
-                self._step(uid)
+        self._published = revision
+        for uid in list(self._awaiting):
+            run = self._runs.get(uid)
+            if run is None or max(run.attached, run.detached, run.stopping) <= revision:
+                del self._awaiting[uid]
+            self._step(uid)
 
     async def watch(self) -> None:
         """Notice exits and tend the logs, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_exits())
-            tasks.create_task(self._tend_logs())
+            tasks.create_task(tend_logs(self._logs, self._clock))
 
     async def close(self) -> None:
         """Do nothing more. What runs goes on."""
@@ -165,6 +167,7 @@ class Workloads:
                 run.grace_s = pod_status.deletion_grace_s(known.stored)
                 if not run.stopping:
                     run.stopping, run.stopping_s = revision, self._clock.now()
+                    self._awaiting[uid] = None
         self._step(uid)
 
     def _step(self, uid: str) -> None:
@@ -343,6 +346,7 @@ class Workloads:
             return
         run.attached = revision if run.attached == UNWRITTEN else run.attached
         run.detached = revision if run.detached == UNWRITTEN else run.detached
+        self._awaiting[uid] = None
         self._step(uid)
 
     def _container_changed(self, key: str) -> None:
@@ -373,11 +377,6 @@ class Workloads:
         run = self._runs.get(found.uid) if found is not None else None
         state = run.containers.get(found.container) if run is not None and found else None
         self._runner.ended(state, event)
-
-    async def _tend_logs(self) -> None:
-        while True:
-            await self._clock.sleep(LOG_CHECK_S)
-            await asyncio.to_thread(rotate_logs, self._logs)
 
     async def _adopt(self) -> None:
         """Find what an earlier control process has left running."""

@@ -124,6 +124,10 @@ class ObjectStore:
         """Events after `from_revision`. ExpiredError if the history does not reach back to it."""
         return HistoryWatch(self._history, kind, from_revision)
 
+    def committed_ns(self, revision: int) -> int | None:
+        """When a revision was made (CLOCK_MONOTONIC), None if it is not known any more."""
+        return self._history.committed_ns(revision)
+
     async def changed(self, since: int) -> int:
         """Wait until the revision is above `since`; returns it. StoreClosedError."""
         return await self._history.wait(since)

@@ -8,6 +8,8 @@ behind.
 from __future__ import annotations
 
 import asyncio
+import time
+from bisect import bisect_left
 
 from netsim.errors import NetsimError
 from netsim.store.base import Event
@@ -29,6 +31,7 @@ class History:
         self.closed = False
         self._limit = limit
         self._events: list[Event] = []
+        self._committed: list[tuple[int, int]] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
@@ -43,7 +46,16 @@ class History:
             surplus = len(self._events) - self._limit
             del self._events[:surplus]
             self.oldest += surplus
+        self._committed.append((self.revision, time.monotonic_ns()))
+        if len(self._committed) > 2 * self._limit:
+            del self._committed[: -self._limit]
         self._wake()
+
+    def committed_ns(self, revision: int) -> int | None:
+        """When a revision was made (CLOCK_MONOTONIC), None if it is not known any more."""
+        at = bisect_left(self._committed, (revision,))
+        known = at < len(self._committed) and revision > self.oldest
+        return self._committed[at][1] if known else None
 
     def check(self, revision: int) -> None:
         """ExpiredError if changes after `revision` are no longer known, or it was never reached."""

@@ -23,6 +23,10 @@ def routes(*objects: Json) -> Routes:
     return compile_routes(view(*objects), BACKENDS)
 
 
+def pod_rows(*objects: Json) -> dict[str, PodRow]:
+    return dict(Compiler(BACKENDS).compile(view(*objects))[1])
+
+
 def attached(made: Json) -> Json:
     conditions = items(status(made), "conditions")
     there = with_condition(conditions, "PodReadyToStartContainers", "True", "")
@@ -102,9 +106,9 @@ def test_an_external_node_is_a_peer_only() -> None:
 
 def test_a_pod_has_a_row_while_its_sandbox_exists() -> None:
     p = pod("p", on="a", ip="10.244.0.2")
-    assert routes(lab(), A, p).pods == {}
+    assert pod_rows(lab(), A, p) == {}
     row = PodRow("default/p", "a", parse_address("10.244.0.2"), 1450, "pod/default/p")
-    assert routes(lab(), A, attached(p)).pods == {"default/p": row}
+    assert pod_rows(lab(), A, attached(p)) == {"default/p": row}
 
 
 NO_ROW = [
@@ -116,7 +120,7 @@ NO_ROW = [
 
 @pytest.mark.parametrize("given", [n[1] for n in NO_ROW], ids=[n[0] for n in NO_ROW])
 def test_pods_without_rows(given: Json) -> None:
-    assert routes(lab(), A, attached(given)).pods == {}
+    assert pod_rows(lab(), A, attached(given)) == {}
 
 
 def test_node_uids_follow_the_object_not_the_name() -> None:
@@ -129,16 +133,18 @@ def test_node_uids_follow_the_object_not_the_name() -> None:
 
 
 def test_without_a_lab_there_is_nothing() -> None:
-    assert routes(A) == Routes(None, {}, {}, (), ())
+    assert routes(A) == Routes(None, {}, (), (), 0)
 
 
 def test_nothing_is_compiled_while_nothing_changed() -> None:
     w = World(lab(), service("web", {"app": "web"}, clusterIP="10.96.0.10"))
     w.run()
     compiler, tables = Compiler(BACKENDS), TablesCompiler(BACKENDS)
-    first, whole = compiler.compile(w.store.view()), tables.compile(w.store.view())
+    (first, pods), whole = compiler.compile(w.store.view()), tables.compile(w.store.view())
     w.set_spec("Service", "web", sessionAffinity="ClientIP")
-    assert compiler.compile(w.store.view()) is first
+    again = compiler.compile(w.store.view())
+    assert again[0] is first
+    assert again[1] is pods
     after = tables.compile(w.store.view())
     assert after.nodes is whole.nodes
     assert after.services is not whole.services
