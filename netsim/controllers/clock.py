@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def seconds(text: str) -> float:
@@ -12,4 +13,9 @@ def seconds(text: str) -> float:
 
 def rfc3339(at_s: float) -> str:
     """The second that `at_s` falls into."""
-    return datetime.fromtimestamp(int(at_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _text(int(at_s))
+
+
+@lru_cache(maxsize=64)  # a pass over a thousand pods asks for one second again and again
+def _text(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -116,8 +116,12 @@ def log_path(directory: Path, namespace: str, pod: str, container: str) -> Path:
 
 def open_log(path: Path) -> int:
     """The log to write to: appended to by every process that has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
 
 
 def rotate_logs(directory: Path, limit: int = LOG_BYTES_MAX) -> None:

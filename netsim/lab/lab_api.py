@@ -110,7 +110,7 @@ class LabApi:
         control, loop = self._control, asyncio.get_running_loop()
         end = loop.time() + timeout
         while control.in_use(revision)[0] < revision and (left := end - loop.time()) > 0:
-            await control.progressed(left)
+            await control.progressed(control.passes, left)
         reached, in_use_ns = control.in_use(revision)
         return web.json_response(
             {

@@ -146,6 +146,26 @@ def test_a_lab_can_be_opened_by_its_name(lab: netsim.Lab) -> None:
         netsim.Lab(name="nope").status()
 
 
+def test_a_revision_can_be_waited_for_until_every_node_runs_it(lab: netsim.Lab) -> None:
+    with lab.api as api:
+        ports = {"spec": {"sessionAffinity": "ClientIP"}}
+        changed = api.patch(meta.resolve_kind("service"), "web", ports, "default")
+        revision = int(str(meta.metadata(changed)["resourceVersion"]))
+        found = api.call("GET", f"/netsim/published?revision={revision}&timeoutSeconds=20")
+        later = api.call("GET", f"/netsim/published?revision={revision + 1000}&timeoutSeconds=0")
+        api.patch(
+            meta.resolve_kind("service"), "web", {"spec": {"sessionAffinity": None}}, "default"
+        )
+    assert int(str(found["revision"])) >= revision
+    nodes = found["nodes"]
+    assert isinstance(nodes, dict)
+    assert set(nodes) == {"node1", "node2"}
+    assert min(nodes.values()) >= revision
+    assert 0 < int(str(found["committedNs"])) < int(str(found["inUseNs"])) < time.monotonic_ns()
+    assert later["inUseNs"] is None
+    assert later["committedNs"] is None
+
+
 def test_a_wait_does_not_miss_that_a_lab_has_become_ready(lab: netsim.Lab) -> None:
     """Never until its time is up: the pass may end while the wait looks away."""
     timeout_s = 20
