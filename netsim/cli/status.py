@@ -30,8 +30,10 @@ def _print(status: Json) -> None:
     facts = mapping(status, "dataPlane")
     if facts:
         print(
-            f"data plane: pid {facts['pid']}, {facts['workers']} worker(s), {facts['io']}, "
-            f"revision {status['published']}, {facts['services']} service ports"
+            f"data plane: pid {facts['pid']}, "
+            f"{output.counted(number(facts, 'workers'), 'worker')}, {facts['io']}, "
+            f"revision {status['published']}, "
+            f"{output.counted(number(facts, 'services'), 'service port')}"
         )
     print()
     rows = []

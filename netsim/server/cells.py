@@ -212,14 +212,6 @@ def containers(obj: Json, field: str) -> str:
     return joined(text(c, field) for c in items(template, "containers"))
 
 
-def lab_backend(obj: Json) -> str:
-    """The backend's name: `spec.backend` is a word, or an object with the word as `name` or key."""
-    backend = spec(obj).get("backend")
-    if isinstance(backend, dict):
-        return text(backend, "name") or text(backend, "type") or joined(backend)
-    return backend if isinstance(backend, str) else NONE
-
-
 def name(obj: Json) -> str:
     """The object's name."""
     return name_of(obj)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from netsim.api.fields import Json, mapping, number, strings, text
+from netsim.api.lab_spec import Lab
 from netsim.api.meta import metadata
 from netsim.server import cells
 from netsim.server.ages import age
@@ -73,10 +74,10 @@ TEMPLATE = (
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "Lab": (
         NAME,
-        _column("Backend", cells.lab_backend, "How nodes are joined."),
-        _column("Wire", lambda o: text(spec(o), "wire") or NONE, "What carries packets."),
-        _column("Pod-CIDR", lambda o: text(spec(o), "podCIDR") or NONE, "Addresses of pods."),
-        _column("Service-CIDR", lambda o: text(spec(o), "serviceCIDR") or NONE, "ClusterIPs."),
+        _column("Backend", lambda o: Lab.parse(o).backend.name, "How nodes are joined."),
+        _column("Wire", lambda o: Lab.parse(o).wire, "What carries packets."),
+        _column("Pod-CIDR", lambda o: str(Lab.parse(o).pod_cidr), "Addresses of pods."),
+        _column("Service-CIDR", lambda o: str(Lab.parse(o).service_cidr), "ClusterIPs."),
         AGE,
     ),
     "Node": (

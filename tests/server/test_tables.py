@@ -93,10 +93,10 @@ ROWS: list[tuple[dict[str, object], list[object], list[object]]] = [
      ["x", 2, 2, 1, "60m"], ["<none>", "<none>", "<none>"]),
     (obj("Namespace", status={"phase": "Terminating"}), ["x", "Terminating", "60m"], []),
     (obj("Namespace"), ["x", "Active", "60m"], []),
-    (obj("Lab", spec={"backend": "vxlan", "wire": "udp", "podCIDR": "10.244.0.0/16"}),
-     ["x", "vxlan", "udp", "10.244.0.0/16", "<none>", "60m"], []),
+    (obj("Lab", spec={"backend": "host-gw", "wire": "fabric", "podCIDR": "10.1.0.0/16"}),
+     ["x", "host-gw", "fabric", "10.1.0.0/16", "10.96.0.0/12", "60m"], []),
     (obj("Lab", spec={"backend": {"udp": {"port": 8285}}}),
-     ["x", "udp", "<none>", "<none>", "<none>", "60m"], []),
+     ["x", "udp", "udp", "10.244.0.0/16", "10.96.0.0/12", "60m"], []),
 ]  # fmt: skip
 
 
