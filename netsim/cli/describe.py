@@ -87,6 +87,8 @@ def describe_pod(obj: Json, _: ApiClient) -> Iterator[Line]:
     spec, status = mapping(obj, "spec"), mapping(obj, "status")
     yield 0, "Node", text(spec, "nodeName") or NONE
     yield 0, "Status", text(status, "phase") or "Pending"
+    if text(status, "message"):
+        yield 0, "Reason", "  ".join([text(status, "reason"), text(status, "message")]).strip()
     yield 0, "IP", text(status, "podIP") or NONE
     states = {text(s, "name"): s for s in items(status, "containerStatuses")}
     yield 0, "Containers", ""

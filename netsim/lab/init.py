@@ -196,7 +196,7 @@ class Init:
         kept, key = False, ""
         try:
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                raise ValueError("the message was cut: too long, or no free descriptors")
+                raise ValueError("the message was cut: too long, or out of descriptors (ulimit -n)")
             request = m.decode_request(data)
             kept = isinstance(request, m.Put | m.PutAll)
             key = request.key if isinstance(request, m.Spawn) else ""

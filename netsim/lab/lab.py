@@ -133,17 +133,18 @@ class Lab:
     ) -> None:
         """Wait until the lab is ready. WaitTimeoutError names what is not."""
         end = time.monotonic() + timeout_s
-        reasons: list[str] = []
-        while (left := end - time.monotonic()) > 0:
+        while True:  # asked once even without any time, to say what is not ready
             self._answering(end, timeout_s)
+            left = min(max(end - time.monotonic(), 0), 1)
             with self.api as api:
-                status = api.call("GET", f"/netsim/wait?timeoutSeconds={min(left, 1):.3f}")
+                status = api.call("GET", f"/netsim/wait?timeoutSeconds={left:.3f}")
             if status.get("ready") is True:
                 return
             problems = items(status, "notReady")
             reasons = [f"{text(p, 'object')}: {text(p, 'reason')}" for p in problems]
+            if time.monotonic() >= end:
+                raise _late(self.name, timeout_s, reasons)
             report(f"waiting for {len(reasons)}: {reasons[0]}" if reasons else "waiting")
-        raise _late(self.name, timeout_s, reasons)
 
     def _answering(self, end: float, timeout_s: float) -> None:
         """Wait until control listens, until `end`. NetsimError: the lab died; WaitTimeoutError."""

@@ -90,8 +90,10 @@ def _pod_problem(pod: Json) -> str:
     if not text(mapping(pod, "spec"), "nodeName"):
         reason = text(condition(pod, "PodScheduled"), "message")
         return f"not scheduled: {reason}" if reason else "not scheduled"
-    message = text(mapping(pod, "status"), "message") or text(condition(pod, "Ready"), "message")
-    return _container_problem(pod) or message or phase
+    reason, message = (text(mapping(pod, "status"), field) for field in ("reason", "message"))
+    if message:  # what keeps the pod from existing; its containers only wait for it
+        return f"{reason}: {message}" if reason else message
+    return _container_problem(pod) or text(condition(pod, "Ready"), "message") or phase
 
 
 def _workload_problem(obj: Json) -> str:

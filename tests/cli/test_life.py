@@ -135,6 +135,9 @@ def test_a_wait_that_is_too_long_lists_what_is_not_ready(own_lab: tuple[str, Pat
     waited = run("apply", "-f", str(file), "-L", name, "--wait", "--timeout", "0.5")
     assert waited.code == 5
     assert waited.lines == ["pod/late unchanged"]
+    at_once = run("up", str(file), "--name", name, "--timeout", "0")
+    assert at_once.code == 5
+    assert "  Pod default/late: container c runs but is not ready\n" in at_once.err
 
 
 def test_ctrl_c_leaves_the_lab_and_says_so(own_lab: tuple[str, Path]) -> None:

@@ -15,8 +15,10 @@ from netsim.api import meta
 from netsim.api.fields import Json
 from netsim.api.meta import NODE, POD
 from netsim.cli import formats, output
+from netsim.cli.describe import describe_pod
 from netsim.cli.progress import LiveProgress, PlainProgress, QuietProgress, progress
 from netsim.errors import NetsimError, UsageError
+from netsim.server.client import ApiClient
 
 PODS: list[Json] = [
     {"metadata": {"name": "b"}, "spec": {"nodeName": "node1"}, "status": {"restarts": 10}},
@@ -198,3 +200,12 @@ def test_a_live_line_is_cleared_when_an_error_comes(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(("number", "text"), [(0, "0 pods"), (1, "1 pod"), (2, "2 pods")])
 def test_numbers_have_their_nouns(number: int, text: str) -> None:
     assert output.counted(number, "pod") == text
+
+
+def test_describe_says_why_a_pod_does_not_exist() -> None:
+    status = {"phase": "Pending", "reason": "FailedCreatePodSandBox", "message": "no descriptors"}
+    api = ApiClient("/nowhere")
+    assert (0, "Reason", "FailedCreatePodSandBox  no descriptors") in [
+        *describe_pod({"status": status}, api)
+    ]
+    assert "Reason" not in [line[1] for line in describe_pod({"status": {}}, api)]

@@ -56,6 +56,14 @@ PODS = {
         pod(containerStatuses=container(waiting={"reason": "CrashLoopBackOff", "message": "10s"})),
         "container c: CrashLoopBackOff (10s)",
     ),
+    "a sandbox that fails": (
+        pod(
+            reason="FailedCreatePodSandBox",
+            message="no free descriptors",
+            containerStatuses=container(waiting={"reason": "ContainerCreating"}),
+        ),
+        "FailedCreatePodSandBox: no free descriptors",
+    ),
     "ended": (
         pod(containerStatuses=container(terminated={"exitCode": 3})),
         "container c ended with exit code 3",
