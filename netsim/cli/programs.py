@@ -19,7 +19,22 @@ from netsim.lab.captures import Capture
 from netsim.lab.targets import locate, qualified
 
 
+class ExecCommand(click.Command):
+    """What follows the target is the program's, but no program is called `-c`: those are ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; again, with options between the target and `--`, when there are some."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        words = [ctx.params["target"] or "", *ctx.params["argv"]]
+        if any(word.startswith("-") and word != "--" for word in words[:2]):
+            ctx.allow_interspersed_args, ctx.ignore_unknown_options = True, False
+            rest = super().parse_args(ctx, given)
+        return rest
+
+
 @click.command(
+    cls=ExecCommand,
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog="The exit code is the program's own, 128+N when signal N killed it.\n\n"
     "Examples:\n\n\b\n  sudo netsim exec client -- curl -s http://10.96.0.80/hostname\n"
@@ -30,6 +45,7 @@ from netsim.lab.targets import locate, qualified
 @click.option("-i", "--stdin", is_flag=True, hidden=True)
 @click.option("-t", "--tty", is_flag=True, hidden=True)
 @click.option("-it", "both", is_flag=True, hidden=True)
+@click.option("-c", "--container", hidden=True)  # a pod's containers share their namespaces
 @click.argument("target", metavar="POD|node/NODE", shell_complete=pods_and_nodes)
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="-- CMD [ARG...]")
 def exec_command(
@@ -40,6 +56,7 @@ def exec_command(
     stdin: bool,
     tty: bool,
     both: bool,
+    container: str | None,
 ) -> None:
     """Run CMD in a pod's namespaces, or in a node's. The terminal works as usual."""
     from netsim.linux.enter import run_in_sandbox

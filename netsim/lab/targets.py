@@ -26,12 +26,16 @@ def locate(lab: str, key: str) -> tuple[int, Mapping[str, int]]:
     if info is None:
         raise NotFoundError(f"lab {lab} is not running", hint="netsim ps lists labs")
     with launch.init_client(lab) as init:
-        numbers = init.keys().get(key)
-    if numbers is None:
+        there = init.keys()
+    if key not in there:
         kind, _, name = key.partition("/")
         hint = f"netsim get {kind}s" + (" -A" if kind == "pod" else "")
-        raise NotFoundError(f"lab {lab} has no {kind} {name} that runs", hint=hint)
-    return info.init_pid, numbers
+        node = f"node/{name.rpartition('/')[2]}"
+        raise NotFoundError(
+            f"lab {lab} has no {kind} {name} that runs",
+            hint=f"the node is called {node}" if node in there else hint,
+        )
+    return info.init_pid, there[key]
 
 
 def entry_argv(lab: str, target: str, argv: Sequence[str]) -> list[str]:

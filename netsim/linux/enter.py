@@ -136,10 +136,11 @@ def _become(
         syscalls.die_with_parent(signal.SIGKILL)
         ns.enter(spaces)
         os.chdir(cwd)
-        os.execvpe(argv[0], list(argv), dict(env))
-    except FileNotFoundError as error:
-        code = NOT_FOUND
-        os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+        try:
+            os.execvpe(argv[0], list(argv), dict(env))
+        except OSError as error:
+            code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
     except Exception as error:
         os.write(2, f"{argv[0]}: {error}\n".encode())
     finally:
