@@ -8,7 +8,7 @@ from netsim.bench.control_side import ControlSide
 from netsim.bench.load import Figures
 from netsim.bench.memory_of import lab_processes, own_bytes
 from netsim.bench.options import Options, Report
-from netsim.bench.ours import NetsimSide
+from netsim.bench.ours import NetsimSide, Spec
 from netsim.bench.rounds import Figure, Row, alone
 from netsim.bench.side import CLIENT
 
@@ -29,7 +29,7 @@ def measure(options: Options, report: Report) -> list[Row]:
     scale = options.sizes[0] if options.sizes else 0
 
     report("memory: flows")
-    found: Figures = {"flow_bytes": per_flow(scale or FLOWS)}
+    found: Figures = {"flow_bytes": per_flow(scale or FLOWS, options.spec)}
     report("memory: pods")
     found["pod_kib"] = per_pod(scale or PODS) / 1024
     report("memory: services")
@@ -37,9 +37,9 @@ def measure(options: Options, report: Report) -> list[Row]:
     return [alone("memory", figure, found[figure.key]) for figure in FIGURES]
 
 
-def per_flow(count: int) -> float:
+def per_flow(count: int, spec: Spec = ()) -> float:
     """Growth of the data plane's process by so many flows on each of two nodes."""
-    side = NetsimSide("fabric")
+    side = NetsimSide("fabric", spec=spec)
     try:
         with load.serving([side.space(pod) for pod in side.servers()]):
             pid = lab_processes(side.roots()[0])["dataplane"]

@@ -23,5 +23,6 @@ class Options(NamedTuple):
     rounds: int = 7
     seconds: float = 1.5
     sizes: tuple[int, ...] = ()
+    spec: tuple[tuple[str, object], ...] = ()  # fields of Lab.spec
     cross_check: bool = False
     force: bool = False

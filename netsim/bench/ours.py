@@ -24,6 +24,7 @@ PREFIX = "bench-"
 READY_S = 300.0
 
 Manifest = dict[str, object]
+Spec = Sequence[tuple[str, object]]
 
 
 def lab_name(word: str) -> str:
@@ -31,13 +32,18 @@ def lab_name(word: str) -> str:
     return f"{PREFIX}{os.getpid()}-{word}"
 
 
-def lab_manifest(name: str, wire: str, nodes: int) -> Manifest:
-    """The Lab."""
+def lab_manifest(name: str, wire: str, nodes: int, spec: Spec = ()) -> Manifest:
+    """The Lab; `spec` are more of its fields."""
     return {
         "apiVersion": "netsim.dev/v1alpha1",
         "kind": "Lab",
         "metadata": {"name": name},
-        "spec": {"wire": wire, "backend": {"vxlan": {}}, "generate": {"nodes": nodes}},
+        "spec": {
+            "wire": wire,
+            "backend": {"vxlan": {}},
+            "generate": {"nodes": nodes},
+            **dict(spec),
+        },
     }
 
 
@@ -97,9 +103,11 @@ def endpoints_of(service: ServicePort) -> list[Manifest]:
     ]
 
 
-def manifests(name: str, wire: str, services: Sequence[ServicePort] = ()) -> list[Manifest]:
+def manifests(
+    name: str, wire: str, services: Sequence[ServicePort] = (), spec: Spec = ()
+) -> list[Manifest]:
     """Two nodes; a client and a server on the first, SERVERS servers on the second."""
-    objects = [lab_manifest(name, wire, 2), service_manifest()]
+    objects = [lab_manifest(name, wire, 2, spec), service_manifest()]
     objects += [pod_manifest(CLIENT, "node1"), pod_manifest(NEAR, "node1")]
     objects += [pod_manifest(server, "node2") for server in server_names()]
     return objects + [manifest for s in services for manifest in other_manifests(s)]
@@ -148,11 +156,11 @@ class NetsimSide:
 
     service = SERVICE
 
-    def __init__(self, wire: str, others: int = 0) -> None:
+    def __init__(self, wire: str, others: int = 0, spec: Spec = ()) -> None:
         self.name = f"netsim-{wire}"
         self.title = f"netsim, wire {wire}"
         name = lab_name(f"{wire}{others or ''}")
-        self._guarded = GuardedLab(name, manifests(name, wire, rules.others(others, 1)))
+        self._guarded = GuardedLab(name, manifests(name, wire, rules.others(others, 1), spec))
         self.lab = self._guarded.lab
         self._spaces: dict[str, Space] = {}
 

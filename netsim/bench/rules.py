@@ -157,13 +157,19 @@ def _nft_chain(service: ServicePort) -> str:
 def _nft_rules(service: ServicePort) -> list[str]:
     add = f"add rule ip kube-proxy {_nft_chain(service)}"
     to = f"ip daddr {service.address} {service.protocol} dport {service.port}"
-    count = len(service.endpoints)
-    choice = ", ".join(f"{i} : {a} . {service.port}" for i, a in enumerate(service.endpoints))
     return [
         f"{add} {to} ip saddr != {POD_RANGE} jump mark-for-masquerade",
-        f"{add} meta l4proto {service.protocol} dnat ip to numgen random mod {count} "
-        f"map {{ {choice} }}",
+        f"{add} meta l4proto {service.protocol} dnat ip to {_nft_choice(service)}",
     ]
+
+
+def _nft_choice(service: ServicePort) -> str:
+    """One endpoint needs no choice: without a map of its own a service loads in constant time."""
+    count, port = len(service.endpoints), service.port
+    if count == 1:
+        return f"{service.endpoints[0]}:{port}"
+    choice = ", ".join(f"{i} : {a} . {port}" for i, a in enumerate(service.endpoints))
+    return f"numgen random mod {count} map {{ {choice} }}"
 
 
 ELEMENTS_MAX = 1000  # of one line, which netlink must carry in one message

@@ -73,7 +73,7 @@ def sides_of(options: Options, report: Report) -> Iterator[list[Side]]:
         sides: list[Side] = []
         for wire in options.wires:
             report(f"bringing a lab up, wire {wire}")
-            sides.append(NetsimSide(wire))
+            sides.append(NetsimSide(wire, spec=options.spec))
             stack.callback(sides[-1].close)
         sides += peers
         for side in sides:

@@ -34,7 +34,7 @@ def at_size(options: Options, size: int, report: Report) -> list[Row]:
             peer.load_rules(rules.others(size - 1, 1))
             sides.append(peer)
         report(f"bringing a lab with {size:,} services up")
-        ours = NetsimSide(options.wires[0], size - 1)
+        ours = NetsimSide(options.wires[0], size - 1, options.spec)
         stack.callback(ours.close)
         sides.insert(0, ours)
         for side in sides:
@@ -42,7 +42,7 @@ def at_size(options: Options, size: int, report: Report) -> list[Row]:
         return [
             row
             for work in works(size)
-            for row in rows_of(work, sides, options.rounds, options.seconds, report)
+            for row in rows_of(work, sides, options.rounds, min(1.0, options.seconds), report)
         ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from netsim.bench import memory_of
 from netsim.bench.load import Figures
 from netsim.bench.options import Options, Report
-from netsim.bench.ours import GuardedLab, Manifest, lab_manifest, lab_name, pod_manifest
+from netsim.bench.ours import GuardedLab, Manifest, Spec, lab_manifest, lab_name, pod_manifest
 from netsim.bench.rounds import Figure, Row
 from netsim.bench.space import Space
 from netsim.bench.turns import Take, rows_in_turn
@@ -24,22 +24,22 @@ def measure(options: Options, report: Report) -> list[Row]:
     up = Figure("up_s", f"{NODES} nodes and {pods:,} idle pods, up", "s", False)
     down = Figure("down_s", f"{NODES} nodes and {pods:,} idle pods, down", "s", False)
     rounds = min(options.rounds, SLOW_ROUNDS)
-    sides: dict[str, Take] = {OURS: lambda: up_and_down(pods)}
+    sides: dict[str, Take] = {OURS: lambda: up_and_down(pods, options.spec)}
     if options.peers:
         sides[PEER] = lambda: {up.key: by_ip(pods)}
     return rows_in_turn("startup", "startup", sides, [up, down], rounds, report)
 
 
-def objects(name: str, pods: int) -> list[Manifest]:
+def objects(name: str, pods: int, spec: Spec = ()) -> list[Manifest]:
     """Nodes with idle pods, dealt out in turn."""
-    made = [lab_manifest(name, "fabric", NODES)]
+    made = [lab_manifest(name, "fabric", NODES, spec)]
     return made + [pod_manifest(f"idle{i}", f"node{i % NODES + 1}") for i in range(pods)]
 
 
-def up_and_down(pods: int) -> Figures:
+def up_and_down(pods: int, spec: Spec = ()) -> Figures:
     """Bring a lab up until it is ready, and down until nothing of it is left."""
     name = lab_name("startup")
-    wanted = objects(name, pods)
+    wanted = objects(name, pods, spec)
     began = time.monotonic()
     lab = GuardedLab(name, wanted)
     ready = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -28,34 +28,42 @@ def measure(options: Options, report: Report) -> list[Row]:
     """All rows."""
     sizes = options.sizes or SIZES
     rows: list[Row] = []
-    for size in sizes:
-        rows += at_size(options, size, report)
-    return rows + full(options, max(sizes), report)
+    loads: dict[str, float] = {}
+    for size in sorted(sizes):
+        with peers_with(options, size, report) as (peers, took):
+            rows += at_size(options, size, peers, report)
+            loads = took  # in the end, those of the most services
+    for nodes in NODES:
+        rows += full(options, max(sizes), nodes, loads, report)
+    return rows
 
 
 @contextmanager
-def peers_with(options: Options, size: int, report: Report) -> Iterator[list[KernelPeer]]:
-    """The kernel with rules for so many services."""
+def peers_with(
+    options: Options, size: int, report: Report
+) -> Iterator[tuple[list[KernelPeer], dict[str, float]]]:
+    """The kernel with rules for so many services, and the milliseconds of loading them."""
     with ExitStack() as stack:
         made: list[KernelPeer] = []
+        took: dict[str, float] = {}
+        services = rules.others(size, ENDPOINTS)
         for name in PEERS if options.peers else ():
             report(f"loading rules of {size:,} services: {name}")
-            made.append(build(name))
-            stack.callback(made[-1].close)
-            made[-1].load_rules(rules.others(size, ENDPOINTS))
-        yield made
+            peer = build(name)
+            stack.callback(peer.close)
+            took[name] = _timed(partial(peer.load_rules, services))
+            made.append(peer)
+        yield made, took
 
 
-def at_size(options: Options, size: int, report: Report) -> list[Row]:
+def at_size(options: Options, size: int, peers: Sequence[KernelPeer], report: Report) -> list[Row]:
     """One endpoint changed among `size` services."""
     changes = min(CHANGES, 20 * options.rounds)
     p50 = Figure(f"update_p50_ms@{size}", f"endpoint changed, {size:,} services, p50", "ms", False)
     p99 = Figure(f"update_p99_ms@{size}", f"endpoint changed, {size:,} services, p99", "ms", False)
-    with ExitStack() as stack:
-        report(f"storing {size:,} services")
-        side = ControlSide(size, ENDPOINTS, NODES[0])
-        stack.callback(side.close)
-        peers = stack.enter_context(peers_with(options, size, report))
+    report(f"storing {size:,} services")
+    side = ControlSide(size, ENDPOINTS, NODES[0])
+    try:
 
         def ours() -> Figures:
             found = side.ask(f"changes {changes}")
@@ -66,6 +74,8 @@ def at_size(options: Options, size: int, report: Report) -> list[Row]:
             sides[peer.name] = partial(one_change, peer, size, p50.key)
         what = f"updates, {size:,} services"
         return rows_in_turn("updates", what, sides, [p50, p99], options.rounds, report)
+    finally:
+        side.close()
 
 
 def one_change(peer: KernelPeer, size: int, key: str) -> Figures:
@@ -75,39 +85,27 @@ def one_change(peer: KernelPeer, size: int, key: str) -> Figures:
     return {key: _timed(lambda: peer.change(service))}
 
 
-def full(options: Options, size: int, report: Report) -> list[Row]:
-    """Everything compiled and published at once, and the peer's whole restore."""
-    rounds = min(options.rounds, SLOW_ROUNDS)
-    rows: list[Row] = []
-    for nodes in NODES:
-        name = f"all of {size:,} services published, {nodes} node{'s' if nodes > 1 else ''}"
-        figure = Figure(f"full_ms@{nodes}", name, "ms", False)
-        with ExitStack() as stack:
-            report(f"storing {size:,} services, {nodes} nodes")
-            side = ControlSide(size, ENDPOINTS, nodes)
-            stack.callback(side.close)
-            sides: dict[str, Take] = {OURS: partial(_full_ours, side, figure.key)}
-            for peer in _bare_peers(options, stack) if nodes == NODES[0] else ():
-                sides[peer.name] = partial(_full_peer, peer, size, figure.key)
-            rows += rows_in_turn("updates", name, sides, [figure], rounds, report)
-    return rows
+def full(
+    options: Options, size: int, nodes: int, loads: Mapping[str, float], report: Report
+) -> list[Row]:
+    """Everything compiled and published at once; beside it, for one node, the peers' restores."""
+    name = f"all of {size:,} services published, {nodes} node{'s' if nodes > 1 else ''}"
+    figure = Figure(f"full_ms@{nodes}", name, "ms", False)
+    report(f"storing {size:,} services, {nodes} nodes")
+    side = ControlSide(size, ENDPOINTS, nodes)
+    try:
+        sides: dict[str, Take] = {OURS: lambda: {figure.key: side.ask("full")["ms"]}}
+        for peer, took in loads.items() if nodes == NODES[0] else ():
+            sides[peer] = partial(_once, {figure.key: took})
+        rounds = min(options.rounds, SLOW_ROUNDS)
+        return rows_in_turn("updates", name, sides, [figure], rounds, report)
+    finally:
+        side.close()
 
 
-def _bare_peers(options: Options, stack: ExitStack) -> Sequence[KernelPeer]:
-    made = [build(name) for name in PEERS] if options.peers else []
-    for peer in made:
-        stack.callback(peer.close)
-    return made
-
-
-def _full_ours(side: ControlSide, key: str) -> Figures:
-    return {key: side.ask("full")["ms"]}
-
-
-def _full_peer(peer: KernelPeer, size: int, key: str) -> Figures:
-    peer.load_rules()  # few, so that the next are all new
-    services = rules.others(size, ENDPOINTS)
-    return {key: _timed(lambda: peer.load_rules(services))}
+def _once(figures: Figures) -> Figures:
+    """Of what takes too long to do again."""
+    return figures
 
 
 def _timed(do: Callable[[], None]) -> float:

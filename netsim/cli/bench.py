@@ -52,6 +52,13 @@ FORMATS = ("table", "json", "csv", "html")
     show_default=True,
     help="How long each side carries traffic in a round.",
 )
+@click.option(
+    "--spec",
+    "spec",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field of the labs' Lab.spec, as workers=1; may be repeated.",
+)
 @click.option("--cross-check", is_flag=True, help="Ask iperf3 for the throughput too.")
 @click.option("--force", is_flag=True, help="Measure on a busy machine too; rows are marked.")
 @click.option(
@@ -69,6 +76,7 @@ def bench_command(
     wires: tuple[str, ...],
     rounds: int,
     seconds: float,
+    spec: tuple[str, ...],
     cross_check: bool,
     force: bool,
     how: str,
@@ -89,6 +97,7 @@ def bench_command(
         wires=tuple(wire for wire in WIRES if not wires or wire in wires),
         rounds=rounds,
         seconds=seconds,
+        spec=tuple(field(words) for words in spec),
         cross_check=cross_check,
         force=force,
     )
@@ -96,6 +105,14 @@ def bench_command(
         result = run(options, report.step)
         report.done(f"{len(result.rows)} figures")
     print(rendered(result, how), end="")
+
+
+def field(words: str) -> tuple[str, object]:
+    """FIELD=VALUE; a value of digits is a number. UsageError."""
+    name, found, value = words.partition("=")
+    if not found:
+        raise UsageError(f"--spec {words}: not FIELD=VALUE")
+    return name, int(value) if value.isdigit() else value
 
 
 def rendered(result: Result, how: str) -> str:
