@@ -138,7 +138,7 @@ struct asking {
 	uint64_t begun[FDS_MAX];
 	uint32_t *took;
 	size_t count;
-	uint64_t answered;
+	uint64_t answered, last, gap; /* gap: the longest time without an answer */
 };
 
 /* Begins one more connection: question, answer and end follow as events. */
@@ -171,6 +171,15 @@ static void question(struct asking *a, int fd)
 		die("epoll_ctl");
 }
 
+static void note_gap(struct asking *a)
+{
+	uint64_t now = now_ns();
+
+	if (now - a->last > a->gap)
+		a->gap = now - a->last;
+	a->last = now;
+}
+
 /* Takes what there is of the answer; once it is whole and over, the next connection begins. */
 static void answer(struct asking *a, int fd)
 {
@@ -185,6 +194,7 @@ static void answer(struct asking *a, int fd)
 		return;
 	close(fd);
 	a->answered++;
+	note_gap(a);
 	ask(a);
 }
 
@@ -218,7 +228,7 @@ int client_connect(const char *host, unsigned port, double seconds, unsigned in_
 	a.took = malloc(SAMPLES_MAX * sizeof(*a.took));
 	if (a.poller < 0 || !a.took || in_flight < 1 || in_flight > STREAMS_MAX)
 		return 2;
-	start = now_ns();
+	start = a.last = now_ns();
 	for (unsigned i = 0; i < in_flight; i++)
 		ask(&a);
 	ask_until(&a, start + (uint64_t)(seconds * 1e9));
@@ -226,9 +236,11 @@ int client_connect(const char *host, unsigned port, double seconds, unsigned in_
 	if (!a.count)
 		die("no samples");
 	qsort(a.took, a.count, sizeof(*a.took), compare);
-	printf("{\"per_s\": %.2f, \"first_p50_us\": %.2f, \"first_p99_us\": %.2f}\n",
+	note_gap(&a);
+	printf("{\"per_s\": %.2f, \"first_p50_us\": %.2f, \"first_p99_us\": %.2f, "
+	       "\"answered\": %lu, \"gap_ms\": %.2f}\n",
 	       (double)a.answered * 1e9 / (double)spent, percentile(a.took, a.count, 50),
-	       percentile(a.took, a.count, 99));
+	       percentile(a.took, a.count, 99), a.answered, (double)a.gap / 1e6);
 	free(a.took);
 	return 0;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
@@ -128,9 +129,9 @@ def _growth(rows: Sequence[Row]) -> Iterator[str]:
     for size, row in zip(sizes, rows, strict=True):
         for side, spread in row.spreads.items():
             points.setdefault(side, []).append((float(size), spread))
-    across = "nodes" if "node" in rows[0].figure.name else "services"
-    name = rows[-1].figure.name
-    yield f"<h3>{escape(name)} and fewer</h3>"
+    across = "nodes" if "node" in rows[-1].figure.name else "services"
+    name = re.sub(r", [\d,]+ \w+", "", rows[-1].figure.name)
+    yield f"<h3>{escape(name)}, by {across}</h3>"
     yield _figure(plots.lines(points, rows[0].figure.unit, across, name))
 
 

@@ -49,6 +49,8 @@ def test_connections_are_counted_and_their_first_packet_timed(port: int, in_flig
     found = run(port, "connect", 0.2, in_flight)
     assert found["per_s"] > 0
     assert 0 < found["first_p50_us"] <= found["first_p99_us"]
+    assert found["answered"] > 0
+    assert 0 < found["gap_ms"] < 1000
 
 
 def test_a_paced_sender_keeps_its_rate_and_counts_what_arrives(port: int) -> None:

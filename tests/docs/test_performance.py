@@ -1,0 +1,50 @@
+"""The tables of docs/performance.md are those of docs/performance.json."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from benchmarks import docs
+from netsim.bench.result import as_json
+from netsim.bench.rounds import Figure, alone
+from tests.bench.samples import result
+
+PAGE = (docs.DOCS / "performance.md").read_text()
+
+
+def sample() -> dict[str, object]:
+    made = result()
+    figures = {"up_s": 2.5, "flow_bytes": 200.0, "full_ms@1": 100.0, "full_ms@100": 130.0}
+    rows = tuple(alone("memory", Figure(k, k, "unit", False), v) for k, v in figures.items())
+    found: dict[str, object] = json.loads(json.dumps(as_json(made._replace(rows=made.rows + rows))))
+    return found
+
+
+def test_the_page_is_what_the_figures_say() -> None:
+    assert docs.render(PAGE, docs.stored()) == PAGE, "run python -m benchmarks.docs"
+
+
+def test_a_target_is_met_or_missed() -> None:
+    lines = [line for line in docs.traffic(sample()).splitlines() if "TCP, 1 stream" in line]
+    assert lines == [
+        "| TCP, 1 stream, Gbit/s | fabric | 6 [4 .. 8] | 1.5 [1 .. 2] | 4.00 | 1.8 | met |"
+    ]
+    limits = docs.limits(sample())
+    assert "| up_s | unit | 2.5 | <= 3 | met |" in limits
+    assert "| flow_bytes | unit | 200 | <= 128 | **missed** |" in limits
+    assert "| full_ms@100, as a multiple of: full_ms@1 | x | 1.3 | <= 1.2 | **missed** |" in limits
+
+
+def test_tables_can_be_made_again_and_again() -> None:
+    once = docs.render(PAGE, sample())
+    assert docs.render(once, sample()) == once
+    assert docs.render(once, docs.stored()) == PAGE
+    assert "Some <CPU>" in once
+
+
+def test_a_page_without_a_place_is_told() -> None:
+    with pytest.raises(KeyError, match="growth"):
+        docs.render(re.sub("<!-- growth -->", "", PAGE), None)
