@@ -1,0 +1,78 @@
+"""The works beside the traffic, small: every one runs to its end and gives its figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsim.bench import memory, path, services, startup, updates
+from netsim.bench.memory_of import pss_bytes
+from netsim.bench.options import Options
+from netsim.bench.rounds import Row
+
+SMALL = Options(wires=("fabric",), rounds=1, seconds=0.1)
+linux = pytest.mark.linux
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def sides(rows: list[Row]) -> dict[str, set[str]]:
+    """Sides by figure; every figure is positive."""
+    assert all(spread.median > 0 for row in rows for spread in row.spreads.values())
+    return {row.figure.key: set(row.spreads) for row in rows}
+
+
+@linux
+def test_services_are_measured_by_their_number() -> None:
+    found = sides(services.measure(SMALL._replace(sizes=(1, 30)), quiet))
+    all_sides = {"netsim-fabric", "kernel", "kernel-nft"}
+    assert found == {
+        f"{key}@{size}": all_sides for key in ("first_p50_us", "services_per_s") for size in (1, 30)
+    }
+
+
+@linux
+def test_updates_are_measured_by_the_number_of_services_and_nodes() -> None:
+    found = sides(updates.measure(SMALL._replace(sizes=(5, 50)), quiet))
+    peers = {"kernel", "kernel-nft"}
+    assert found == {
+        "update_p50_ms@5": {"netsim", *peers},
+        "update_p99_ms@5": {"netsim"},
+        "update_p50_ms@50": {"netsim", *peers},
+        "update_p99_ms@50": {"netsim"},
+        "full_ms@1": {"netsim", *peers},
+        "full_ms@100": {"netsim"},
+    }
+
+
+@linux
+def test_startup_is_measured_beside_ip() -> None:
+    found = sides(startup.measure(SMALL._replace(sizes=(12,)), quiet))
+    assert found == {"up_s": {"netsim", "ip-batch"}, "down_s": {"netsim"}}
+
+
+@linux
+def test_memory_of_flows_is_measured() -> None:
+    assert 20 < memory.per_flow(20_000) < 2000
+
+
+@linux
+def test_memory_of_services_is_measured() -> None:
+    found = memory.per_service(200)
+    assert set(found) == {
+        *("service_bytes", "endpoint_bytes", "service_control_bytes", "endpoint_control_bytes"),
+    }
+    assert 0 < found["endpoint_bytes"] < 1000
+
+
+def test_memory_is_read_from_what_the_kernel_tells() -> None:
+    assert pss_bytes("Rss:   900 kB\nPss:     12 kB\nPss_Anon:  3 kB\n") == 12 * 1024
+    assert pss_bytes("") == 0
+
+
+def test_the_packet_path_says_why_it_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsim.bench.path.shutil.which", lambda _: None)
+    assert path.missing() == "path: needs gcc"
+    monkeypatch.setattr(path, "TREE", path.TREE / "nowhere")
+    assert "needs netsim's sources" in path.missing()
