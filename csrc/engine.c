@@ -51,7 +51,8 @@ int engine_new(struct engine **out, const struct engine_config *config)
 	size_t bytes;
 	int error;
 
-	if (config->workers > WORKERS_MAX)
+	if (config->workers > WORKERS_MAX || config->io > IO_EPOLL ||
+	    config->polling > POLLING_BUSY)
 		return -EINVAL;
 	e = calloc(1, sizeof(*e));
 	if (!e)
@@ -67,8 +68,11 @@ int engine_new(struct engine **out, const struct engine_config *config)
 	}
 	memset(e->workers, 0, bytes);
 	for (unsigned n = 0; n < e->worker_count; n++)
-		e->workers[n].poller = (struct poller){-1, -1};
-	error = engine_init(e);
+		e->workers[n].poller = (struct poller){.epoll_fd = -1, .event_fd = -1};
+	e->io = io_method_choose(config->io, &e->io_error);
+	error = config->io == IO_URING ? e->io_error : 0;
+	if (!error)
+		error = engine_init(e);
 	if (error) {
 		engine_free(e);
 		return error;
@@ -124,10 +128,34 @@ static int worker_start(struct worker *w)
 	return -error;
 }
 
+/* Rings for all workers or for none. */
+static int rings_make(struct engine *e)
+{
+	int error = 0;
+
+	for (unsigned n = 0; n < e->worker_count && !error; n++)
+		error = poller_ring(&e->workers[n].poller, e->workers[n].pool,
+				    e->workers[n].pool_packets);
+	if (!error)
+		return 0;
+	for (unsigned n = 0; n < e->worker_count; n++)
+		poller_leave(&e->workers[n].poller);
+	if (e->config.io == IO_URING)
+		return error;
+	e->io = IO_EPOLL;
+	e->io_error = error;
+	return 0;
+}
+
 int engine_start(struct engine *e)
 {
+	int failed;
+
 	if (e->stepped)
 		return -EINVAL;
+	failed = e->io == IO_URING && !e->started ? rings_make(e) : 0;
+	if (failed)
+		return failed;
 	for (unsigned n = 0; n < e->worker_count && !e->started; n++) {
 		int error = worker_start(&e->workers[n]);
 
@@ -160,6 +188,11 @@ void engine_stop(struct engine *e)
 		w->running = false;
 	}
 	e->started = false;
+}
+
+enum io_method engine_io(int *error)
+{
+	return io_method_choose(IO_AUTO, error);
 }
 
 int engine_service_set(struct engine *e, const struct service_spec *spec)
@@ -218,7 +251,8 @@ int engine_info(struct engine *e, struct engine_info *out)
 	    .retired_waiting = tables_reap(e->tables),
 	    .services = service_table_count(e->tables->services),
 	    .workers = e->stepped ? 0 : e->worker_count,
-	    .io = poller_name,
+	    .io = e->io,
+	    .io_error = e->io_error,
 	};
 	for (unsigned n = 0; n < e->worker_count; n++)
 		out->flows_bytes += (uint64_t)engine_call(&e->workers[n], flows_bytes, NULL);

@@ -32,6 +32,7 @@ struct worker {
 	unsigned index;
 
 	struct packet_pool *pool;
+	unsigned pool_packets;
 	struct trace *trace;
 	struct poller poller;
 	struct ready_list ready;
@@ -42,6 +43,7 @@ struct worker {
 	uint64_t tick_ns; /* next look for expired flows; 0: there are no flows */
 	uint64_t processed;
 	uint64_t processed_at_tick;
+	uint64_t spin_until_ns; /* POLLING_SPIN: when to sleep if nothing comes */
 
 	pthread_t thread;
 	bool running; /* control thread's own */
@@ -75,6 +77,8 @@ struct engine {
 	struct fabric *fabric;
 	bool stepped;
 	bool started;
+	enum io_method io;
+	int io_error; /* why it is not io_uring */
 	uint64_t step_ns; /* time of a stepped engine */
 
 	/* control thread's own; by id */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine_worker.c - the poll cycle.
  *
- *   sleep until an iface, another worker or the control thread has something
+ *   have what was held back sent; sleep until an iface, another worker or the control thread has
+ *   something
  *   take the time; enter the tables
- *   one batch from each iface that is ready, through the pipeline
  *   packets from other workers' rings to their links
- *   ifaces with input in memory (links, queues, joined datagrams) until there is no more: what came
- *   in by descriptors goes out before more is taken, so that no flood takes all the pool's packets
+ *   batch by batch through the pipeline, from ifaces with input, first come first served, until
+ *   there is no more: what came in by descriptors goes out by links before more is taken, so that
+ *   no flood takes all the pool's packets
  *   now and then, look for expired flows
  *   answer a call of the control thread
  *
@@ -15,6 +16,7 @@
  */
 #include "engine.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,20 +33,21 @@ enum {
 
 #define TICK_BUSY_NS (100 * NS_PER_MS)
 #define TICK_IDLE_NS NS_PER_S
+#define SPIN_NS      UINT64_C(50000)
 
 int worker_init(struct worker *w, struct engine *e, unsigned index)
 {
-	unsigned packets = e->config.pool_packets ? e->config.pool_packets : POOL_PACKETS;
 	int error;
 
 	w->engine = e;
 	w->index = index;
+	w->pool_packets = e->config.pool_packets ? e->config.pool_packets : POOL_PACKETS;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->done, NULL);
-	error = poller_init(&w->poller);
+	error = poller_init(&w->poller, &w->ready);
 	if (error)
 		return error;
-	error = packet_pool_new(&w->pool, packets);
+	error = packet_pool_new(&w->pool, w->pool_packets);
 	if (!error)
 		error = trace_new(&w->trace, TRACE_RECORDS);
 	return error;
@@ -129,45 +132,87 @@ static void tick(struct worker *w)
 	w->tick_ns = flows ? w->now_ns + (busy ? TICK_BUSY_NS : TICK_IDLE_NS) : 0;
 }
 
-/* Says that it sleeps, then looks whether it may. */
-static unsigned sleep_until_ready(struct worker *w, struct iface **ready)
+/* Whether the worker's way of polling lets it sleep now. */
+static bool may_sleep(const struct worker *w)
 {
-	struct engine *e = w->engine;
-	uint64_t timeout = UINT64_MAX;
-	unsigned n;
+	switch ((enum polling)w->engine->config.polling) {
+	case POLLING_SLEEP:
+		return true;
+	case POLLING_SPIN:
+		return engine_now(w->engine) >= w->spin_until_ns;
+	default:
+		return false;
+	}
+}
 
-	tables_leave(e->tables, w->index);
+static bool has_work(const struct worker *w)
+{
+	return w->ready.first || atomic_load(&w->call) ||
+	       fabric_waiting(w->engine->fabric, w->index);
+}
+
+/* Says that it sleeps, then looks whether it may. */
+static void sleep_until_ready(struct worker *w)
+{
+	uint64_t timeout = UINT64_MAX;
+
+	tables_leave(w->engine->tables, w->index);
+	if (!may_sleep(w)) {
+		poller_wait(&w->poller, 0);
+		if (!has_work(w))
+			sched_yield(); /* to the programs that would give it something to do */
+		return;
+	}
 	atomic_store(&w->notified, false);
 	atomic_store(&w->asleep, 1);
-	if (w->ready.first || atomic_load(&w->call) || fabric_waiting(e->fabric, w->index))
+	if (has_work(w))
 		timeout = 0;
 	else if (w->tick_ns)
 		timeout = w->tick_ns > w->now_ns ? w->tick_ns - w->now_ns : 0;
-	n = poller_wait(&w->poller, ready, timeout);
+	poller_wait(&w->poller, timeout);
 	atomic_store(&w->asleep, 0);
-	return n;
 }
 
 static void cycle(struct worker *w)
 {
 	struct engine *e = w->engine;
-	struct iface *ready[POLLER_EVENTS];
 	uint64_t before = w->processed;
-	unsigned n = sleep_until_ready(w, ready);
 
+	sleep_until_ready(w);
 	w->now_ns = engine_now(e);
 	tables_enter(e->tables, w->index);
 	atomic_store_explicit(&w->revision, atomic_load(&e->tables->revision),
 			      memory_order_release);
-	for (unsigned k = 0; k < n && (k == 0 || !is_called(w)); k++)
-		worker_receive(w, ready[k]);
 	fabric_collect(e->fabric, w->index, w->pool);
 	receive_ready(w);
+	if (w->processed != before)
+		w->spin_until_ns = w->now_ns + SPIN_NS;
 	if (w->tick_ns && w->now_ns >= w->tick_ns)
 		tick(w);
 	else if (!w->tick_ns && w->processed != before)
 		w->tick_ns = w->now_ns + TICK_BUSY_NS;
-	worker_answer(w);
+	if (UNLIKELY(is_called(w))) {
+		poller_wait(&w->poller, 0); /* nothing is under way during a call */
+		worker_answer(w);
+	}
+}
+
+/* Hands the ifaces to the thread's way of waiting. */
+static void enter(struct worker *w)
+{
+	poller_enter(&w->poller);
+	for (size_t n = 0; n < w->node_count; n++)
+		for (uint32_t k = 0; k < w->nodes[n]->iface_count; k++)
+			if (poller_add(&w->poller, w->nodes[n]->ifaces[k]))
+				w->nodes[n]->ifaces[k]->up = false;
+}
+
+static void leave(struct worker *w)
+{
+	for (size_t n = 0; n < w->node_count; n++)
+		for (uint32_t k = 0; k < w->nodes[n]->iface_count; k++)
+			poller_remove(&w->poller, w->nodes[n]->ifaces[k]);
+	poller_leave(&w->poller);
 }
 
 void *worker_main(void *context)
@@ -179,8 +224,10 @@ void *worker_main(void *context)
 	pthread_setname_np(pthread_self(), name);
 	w->leaving = false;
 	w->tick_ns = engine_now(w->engine); /* flows may have been adopted */
+	enter(w);
 	while (!w->leaving)
 		cycle(w);
+	leave(w);
 	tables_leave(w->engine->tables, w->index);
 	return NULL;
 }

@@ -142,12 +142,7 @@ void fabric_leave(struct fabric *f, struct iface_link *l)
 
 static void link_push(struct fabric *f, struct iface_link *l, struct packet *p)
 {
-	p->next = NULL;
-	if (l->first)
-		l->last->next = p;
-	else
-		l->first = p;
-	l->last = p;
+	packet_list_push(&l->base.arrived, p);
 	ready_push(f->sides[l->worker].ready, &l->base);
 }
 

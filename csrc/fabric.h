@@ -5,11 +5,10 @@
 
 #include "iface_link.h"
 
+/* Packets wait in base.arrived with their outer headers on. */
 struct iface_link {
 	struct iface base;
 	struct fabric *fabric;
-	struct packet *first; /* packets that have arrived, outer headers on */
-	struct packet *last;
 	unsigned worker;
 	uint32_t node_id;
 	bool joined;

@@ -12,6 +12,7 @@
 
 struct node;
 struct capture;
+struct iface_ring;
 
 enum iface_role {
 	IFACE_POD,    /* a pod's eth0 */
@@ -30,6 +31,31 @@ struct iface_stats {
 	uint64_t tx_drops; /* each also counted by reason at the node */
 };
 
+/* Packets in order, by their `next`. */
+struct packet_list {
+	struct packet *first;
+	struct packet *last;
+};
+
+static inline void packet_list_push(struct packet_list *l, struct packet *p)
+{
+	p->next = NULL;
+	if (l->first)
+		l->last->next = p;
+	else
+		l->first = p;
+	l->last = p;
+}
+
+static inline struct packet *packet_list_pop(struct packet_list *l)
+{
+	struct packet *p = l->first;
+
+	if (p)
+		l->first = p->next;
+	return p;
+}
+
 struct iface {
 	const struct iface_ops *ops;
 	struct node *node;
@@ -44,6 +70,13 @@ struct iface {
 	struct iface *ready_next; /* worker's list of ifaces with input in memory */
 	bool ready;               /* on that list */
 	bool more;                /* receive() left input in memory that fd does not show */
+
+	/* iface_ring.c's; ring is NULL while descriptors are read and written directly */
+	struct iface_ring *ring;
+	struct iface *unarmed_next;
+	struct packet_list arrived; /* for receive(), wherever they came from */
+	bool armed;                 /* the kernel has the standing request */
+	bool leaving;
 	char name[32];
 };
 
@@ -97,6 +130,15 @@ struct iface_ops {
 	 */
 	void (*send)(struct iface *i, struct packet_pool *pool, struct packet *const *pkt,
 		     unsigned count);
+	/**
+	 * sent() - A packet that was queued with iface_ring_write() is sent, or not (@error)
+	 *
+	 * NULL, like the next two, for who never uses a ring.
+	 */
+	void (*sent)(struct iface *i, struct packet_pool *pool, struct packet *p, int error);
+	/** arm() - Make the standing request that receives */
+	void (*arm)(struct iface *i);
+	uint8_t feed; /* enum iface_feed: what the standing request fills */
 	/**
 	 * count() - Bring up to date what only the kernel counts, for who reads statistics
 	 *

@@ -12,6 +12,14 @@ void iface_drop(struct iface *i, struct packet_pool *pool, struct packet *p, enu
 	packet_give(pool, p);
 }
 
+void iface_give_arrived(struct iface *i)
+{
+	struct packet *p;
+
+	while ((p = packet_list_pop(&i->arrived)) != NULL)
+		packet_give(i->node->pool, p);
+}
+
 /* An empty packet with the same way to go; NULL, counted, when there is none. */
 static struct packet *piece_take(struct iface *i, struct packet_pool *pool, const struct packet *of)
 {

@@ -14,6 +14,11 @@ typedef void iface_emit_fn(struct iface *i, struct packet_pool *pool, struct pac
 void iface_drop(struct iface *i, struct packet_pool *pool, struct packet *p, enum drop_reason why);
 
 /**
+ * iface_give_arrived() - Give back what has arrived and nobody took: the iface closes
+ */
+void iface_give_arrived(struct iface *i);
+
+/**
  * iface_cut() - Cut a super-packet into segments and, where PACKET_MAY_FRAGMENT asks for it, into
  *		 fragments
  * @i:		iface that sends

@@ -105,24 +105,14 @@ static enum drop_reason outer_off(const struct node *n, struct packet *p)
 	return DROP_NONE;
 }
 
-static struct packet *link_pop(struct iface_link *l)
-{
-	struct packet *p = l->first;
-
-	if (p)
-		l->first = p->next;
-	return p;
-}
-
 static unsigned link_receive(struct iface *i, struct packet_pool *pool, struct batch *b)
 {
-	struct iface_link *l = link_of(i);
 	size_t outer = outer_bytes(i->node);
 	uint32_t bytes = 0;
 
 	b->count = 0;
 	while (b->count < BATCH_MAX && bytes < RECEIVE_BYTES) {
-		struct packet *p = link_pop(l);
+		struct packet *p = packet_list_pop(&i->arrived);
 		enum drop_reason why;
 
 		if (!p)
@@ -139,7 +129,7 @@ static unsigned link_receive(struct iface *i, struct packet_pool *pool, struct b
 		}
 		b->pkt[b->count++] = p;
 	}
-	i->more = l->first != NULL;
+	i->more = i->arrived.first != NULL;
 	return b->count;
 }
 
@@ -182,10 +172,8 @@ static void link_send(struct iface *i, struct packet_pool *pool, struct packet *
 static void link_close(struct iface *i)
 {
 	struct iface_link *l = link_of(i);
-	struct packet *p;
 
-	while ((p = link_pop(l)) != NULL)
-		packet_give(i->node->pool, p);
+	iface_give_arrived(i);
 	if (l->joined)
 		fabric_leave(l->fabric, l);
 	free(l);

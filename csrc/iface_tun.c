@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* iface_tun.c - one read or write per packet, the virtio header in the packet's headroom.
  *
+ * With a ring (iface_ring.h) the kernel has read packets when receive() is called, and writes go
+ * out together at the end of the worker's cycle; without, each is a system call here and now.
+ *
  * A receive stops after BATCH_BYTES: sixty-four super-packets would push each other out of the
  * cache before the pipeline sees them. Datagrams that come in a row are joined (gso_join_udp.c):
  * one goes through the pipeline, and one write takes it into the next pod.
@@ -15,6 +18,7 @@
 #include "capture.h"
 #include "gso.h"
 #include "iface_cut.h"
+#include "iface_ring.h"
 #include "node.h"
 
 enum {
@@ -33,28 +37,55 @@ static struct iface_tun *tun_of(struct iface *i)
 	return (struct iface_tun *)(void *)i;
 }
 
-/* Reads one packet into @p. Returns its length, 0 when there is none now, -EBADMSG for one to drop,
- * another negative errno when the device is gone.
+/* Reads one packet into @p. Returns bytes, the virtio header's included, 0 when there is none now,
+ * negative errno when the device is gone.
  */
-static int tun_read(struct iface *i, struct packet *p)
+static int tun_read(const struct iface *i, struct packet *p)
 {
-	struct vnet_hdr h;
 	ssize_t n;
 
 	do
-		n = read(i->fd, p->data - sizeof(h), sizeof(h) + READ_BYTES);
+		n = read(i->fd, p->data - sizeof(struct vnet_hdr),
+			 sizeof(struct vnet_hdr) + READ_BYTES);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
-	if (n == 0)
-		return -ENODEV; /* the other end of a socket pair closed */
-	if ((size_t)n <= sizeof(h))
-		return -EBADMSG;
+	return n ? (int)n : -ENODEV; /* the other end of a socket pair closed */
+}
+
+/* The next packet, its len being that of what was read; NULL when there is none now. */
+static struct packet *tun_next(struct iface *i, struct packet_pool *pool)
+{
+	struct packet *p = packet_list_pop(&i->arrived);
+	int n;
+
+	if (p || i->ring)
+		return p;
+	p = packet_take(pool);
+	if (!p)
+		return NULL;
+	n = tun_read(i, p);
+	if (n <= 0) {
+		packet_give(pool, p);
+		i->up = n == 0;
+		return NULL;
+	}
+	p->len = (uint32_t)n;
+	return p;
+}
+
+/* Makes a packet of what was read; false if its virtio header contradicts it. */
+static bool tun_accept(struct iface *i, struct packet *p)
+{
+	struct vnet_hdr h;
+
+	if (p->len <= sizeof(h))
+		return false;
 	memcpy(&h, p->data - sizeof(h), sizeof(h));
-	p->len = (uint32_t)((size_t)n - sizeof(h));
+	p->len -= (uint32_t)sizeof(h);
 	p->in = i;
 	capture_seen(i, CAPTURE_OUTBOUND, p->data, p->len);
-	return vnet_accept(&h, p) ? (int)p->len : -EBADMSG;
+	return vnet_accept(&h, p);
 }
 
 static unsigned tun_receive(struct iface *i, struct packet_pool *pool, struct batch *b)
@@ -64,20 +95,14 @@ static unsigned tun_receive(struct iface *i, struct packet_pool *pool, struct ba
 	b->count = 0;
 	for (unsigned reads = 0; b->count < BATCH_MAX && bytes < BATCH_BYTES && reads < BATCH_READS;
 	     reads++) {
-		struct packet *p = packet_take(pool);
-		int n;
+		struct packet *p = tun_next(i, pool);
 
 		if (!p)
 			break;
-		n = tun_read(i, p);
-		if (n <= 0) {
+		if (!tun_accept(i, p)) {
+			node_count_drop(i->node, DROP_BAD_L4);
 			packet_give(pool, p);
-			if (n == -EBADMSG) {
-				node_count_drop(i->node, DROP_BAD_L4);
-				continue;
-			}
-			i->up = n == 0;
-			break;
+			continue;
 		}
 		iface_count_rx(i, p, 0);
 		bytes += p->len;
@@ -86,18 +111,16 @@ static unsigned tun_receive(struct iface *i, struct packet_pool *pool, struct ba
 		else
 			b->pkt[b->count++] = p;
 	}
+	i->more = i->arrived.first != NULL;
 	return b->count;
 }
 
-static int tun_write(struct iface *i, struct packet *p)
+static int tun_write(const struct iface *i, const uint8_t *start, size_t len)
 {
-	struct vnet_hdr h = vnet_describe(p);
-	uint8_t *start = p->data - sizeof(h);
 	ssize_t n;
 
-	memcpy(start, &h, sizeof(h));
 	do
-		n = write(i->fd, start, sizeof(h) + p->len);
+		n = write(i->fd, start, len);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }
@@ -122,19 +145,18 @@ static enum drop_reason reason_of(int error)
 	}
 }
 
-static void tun_emit(struct iface *i, struct packet_pool *pool, struct packet *p)
+static bool is_uso(const struct packet *p)
 {
-	struct iface_tun *t = tun_of(i);
-	bool uso = (p->gso_type & ~VNET_GSO_ECN) == VNET_GSO_UDP_L4;
-	int error;
+	return (p->gso_type & ~VNET_GSO_ECN) == VNET_GSO_UDP_L4;
+}
 
-	if (uso && t->no_uso) {
-		iface_cut(i, pool, p, 0, i->mtu, tun_emit);
-		return;
-	}
-	error = tun_write(i, p);
-	if (error == -EINVAL && uso) {
-		t->no_uso = true;
+static void tun_emit(struct iface *i, struct packet_pool *pool, struct packet *p);
+
+/* The end of a write. */
+static void tun_sent(struct iface *i, struct packet_pool *pool, struct packet *p, int error)
+{
+	if (error == -EINVAL && is_uso(p)) {
+		tun_of(i)->no_uso = true;
 		iface_cut(i, pool, p, 0, i->mtu, tun_emit);
 		return;
 	}
@@ -145,6 +167,24 @@ static void tun_emit(struct iface *i, struct packet_pool *pool, struct packet *p
 	iface_count_tx(i, p, 0);
 	capture_seen(i, CAPTURE_INBOUND, p->data, p->len);
 	packet_give(pool, p);
+}
+
+static void tun_emit(struct iface *i, struct packet_pool *pool, struct packet *p)
+{
+	struct vnet_hdr h;
+	uint8_t *start = p->data - sizeof(h);
+	uint32_t len = (uint32_t)sizeof(h) + p->len;
+
+	if (tun_of(i)->no_uso && is_uso(p)) {
+		iface_cut(i, pool, p, 0, i->mtu, tun_emit);
+		return;
+	}
+	h = vnet_describe(p);
+	memcpy(start, &h, sizeof(h));
+	if (i->ring)
+		iface_ring_write(i->ring, i, p, start, len);
+	else
+		tun_sent(i, pool, p, tun_write(i, start, len));
 }
 
 static void tun_send(struct iface *i, struct packet_pool *pool, struct packet *const *pkt,
@@ -158,8 +198,14 @@ static void tun_send(struct iface *i, struct packet_pool *pool, struct packet *c
 	}
 }
 
+static void tun_arm(struct iface *i)
+{
+	iface_ring_read(i->ring, i);
+}
+
 static void tun_close(struct iface *i)
 {
+	iface_give_arrived(i);
 	close(i->fd);
 	free(tun_of(i));
 }
@@ -168,6 +214,9 @@ static const struct iface_ops tun_ops = {
     .name = "tun",
     .receive = tun_receive,
     .send = tun_send,
+    .sent = tun_sent,
+    .arm = tun_arm,
+    .feed = FEED_TUN,
     .close = tun_close,
 };
 

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "gso.h"
+#include "iface_cut.h"
+#include "iface_ring.h"
 
 enum { SOCKET_BUFFER_BYTES = 8 << 20, CONTROL_BYTES = 64 };
 
@@ -62,6 +64,33 @@ static uint16_t read_control(struct msghdr *m)
 	return segment > 0 && segment <= UINT16_MAX ? (uint16_t)segment : 0;
 }
 
+/* Fills the empty held list with what the ring has received. */
+static void held_take(struct iface_udp *u, struct packet_pool *pool)
+{
+	struct packet *p;
+
+	u->held_first = 0;
+	u->held_count = 0;
+	while (u->held_count < HELD_MAX && (p = packet_list_pop(&u->base.arrived)) != NULL) {
+		struct recv_head *head = (void *)(p->data - sizeof(*head));
+		struct msghdr m = {.msg_control = head->control,
+				   .msg_controllen = head->control_len};
+
+		if (p->len < sizeof(*head) || head->control_len > sizeof(head->control)) {
+			node_count_drop(u->base.node, DROP_TUNNEL_SHORT);
+			packet_give(pool, p);
+			continue;
+		}
+		p->len -= (uint32_t)sizeof(*head);
+		u->held[u->held_count++] = (struct held){
+		    .packet = p,
+		    .segment = read_control(&m),
+		    .src = head->from.addr,
+		    .sport = head->from.port,
+		};
+	}
+}
+
 static unsigned intake_prepare(struct iface_udp *u, struct packet_pool *pool, struct intake *in)
 {
 	unsigned n;
@@ -86,7 +115,7 @@ static unsigned intake_prepare(struct iface_udp *u, struct packet_pool *pool, st
 }
 
 /* Fills the empty held list from the socket. False if there is nothing. */
-static bool held_refill(struct iface_udp *u, struct packet_pool *pool)
+static bool held_receive(struct iface_udp *u, struct packet_pool *pool)
 {
 	struct intake in;
 	unsigned asked = intake_prepare(u, pool, &in);
@@ -114,6 +143,12 @@ static bool held_refill(struct iface_udp *u, struct packet_pool *pool)
 	if (u->appetite == 0)
 		u->appetite = 1; /* the pool was empty */
 	return u->held_count > 0;
+}
+
+static bool held_refill(struct iface_udp *u, struct packet_pool *pool)
+{
+	held_take(u, pool);
+	return u->held_count || (!u->base.ring && held_receive(u, pool));
 }
 
 /* The next packet out of what is held, which is not empty. NULL when the pool is empty: the
@@ -168,8 +203,18 @@ static unsigned udp_receive(struct iface *i, struct packet_pool *pool, struct ba
 		bytes += p->len;
 		b->pkt[b->count++] = p;
 	}
-	i->more = u->held_first < u->held_count;
+	i->more = u->held_first < u->held_count || i->arrived.first;
 	return b->count;
+}
+
+static void udp_arm(struct iface *i)
+{
+	static const struct msghdr m = {
+	    .msg_namelen = sizeof(struct sockaddr_in),
+	    .msg_controllen = RECV_CONTROL_BYTES,
+	};
+
+	iface_ring_recvmsg(i->ring, i, &m);
 }
 
 static void udp_close(struct iface *i)
@@ -178,6 +223,7 @@ static void udp_close(struct iface *i)
 
 	while (u->held_first < u->held_count)
 		held_drop_first(u, i->node->pool);
+	iface_give_arrived(i);
 	for (unsigned n = 0; n < u->sender_count; n++)
 		if (u->senders[n] != i->fd)
 			close(u->senders[n]);
@@ -189,6 +235,8 @@ static const struct iface_ops udp_ops = {
     .name = "udp",
     .receive = udp_receive,
     .send = iface_udp_send,
+    .arm = udp_arm,
+    .feed = FEED_UDP,
     .count = udp_count,
     .close = udp_close,
 };

@@ -10,8 +10,16 @@
 
 #include "iface_queue.h"
 #include "node.h"
+#include "poller.h"
 
 struct engine;
+
+/* What a worker does when there is nothing to do. */
+enum polling {
+	POLLING_SLEEP,
+	POLLING_SPIN, /* it looks for a little while, then sleeps */
+	POLLING_BUSY, /* it never sleeps, but yields */
+};
 
 struct engine_config {
 	unsigned workers; /* 0: stepped */
@@ -19,7 +27,12 @@ struct engine_config {
 	int arena_fd;          /* memfd for flows, -1: private memory */
 	uint64_t arena_bytes;  /* upper bound; 0: 1 GiB */
 	unsigned pool_packets; /* per worker; 0: 512 */
+	uint8_t io;            /* enum io_method; -EOPNOTSUPP or why IO_URING can not be had */
+	uint8_t polling;       /* enum polling */
 };
+
+/* What IO_AUTO comes to here: IO_URING or IO_EPOLL; @error: why it is not io_uring, 0 if it is */
+enum io_method engine_io(int *error);
 
 int engine_new(struct engine **out, const struct engine_config *config);
 void engine_free(struct engine *e); /* stops first; closes every iface */
@@ -72,7 +85,8 @@ struct engine_info {
 	uint64_t retired_waiting;
 	uint64_t services;
 	unsigned workers;
-	const char *io; /* "epoll" */
+	enum io_method io; /* IO_URING or IO_EPOLL */
+	int io_error;      /* why IO_AUTO is not io_uring, negative errno; 0: it is, or as asked */
 };
 int engine_info(struct engine *e, struct engine_info *out);
 

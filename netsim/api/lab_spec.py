@@ -11,6 +11,8 @@ from netsim.api.meta import name_of
 BACKENDS = ("vxlan", "udp", "host-gw")
 WIRES = ("udp", "fabric")
 PROXY_MODES = ("iptables",)
+IO_METHODS = ("auto", "io_uring", "epoll")
+POLLING = ("sleep", "spin", "busy")
 
 DEFAULT_VNI = 1
 DEFAULT_PORTS = {"vxlan": 8472, "udp": 8285, "host-gw": 0}
@@ -66,6 +68,8 @@ class Lab:
     wire: str
     mtu: int
     workers: int
+    io: str
+    polling: str
     proxy_mode: str
     flows_max: int
 
@@ -85,6 +89,8 @@ class Lab:
             wire=text(spec, "wire", "udp"),
             mtu=number(spec, "mtu", DEFAULT_MTU),
             workers=number(spec, "workers", DEFAULT_WORKERS),
+            io=text(spec, "io", "auto"),
+            polling=text(spec, "polling", "sleep"),
             proxy_mode=text(spec, "proxyMode", "iptables"),
             flows_max=number(spec, "flowsMax", DEFAULT_FLOWS_MAX),
         )

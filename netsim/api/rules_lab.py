@@ -14,6 +14,8 @@ from netsim.api.lab_spec import (
     DEFAULT_POD_CIDR,
     DEFAULT_SERVICE_CIDR,
     PROXY_MODES,
+    IO_METHODS,
+    POLLING,
     WIRES,
 )
 from netsim.api.problems import Path, Problem, forbidden, invalid, not_supported, required
@@ -48,7 +50,8 @@ def check_lab(obj: Json) -> Iterator[Problem]:
     yield from rules.in_range(SPEC, spec, "flowsMax", FLOWS_MIN, FLOWS_MAX)
     generate = mapping(spec, "generate")
     yield from rules.in_range((*SPEC, "generate"), generate, "nodes", 0, NODES_MAX)
-    yield from rules.one_of((*SPEC, "wire"), text(spec, "wire"), WIRES)
+    for name, choices in (("wire", WIRES), ("io", IO_METHODS), ("polling", POLLING)):
+        yield from rules.one_of((*SPEC, name), text(spec, name), choices)
     mode, where = text(spec, "proxyMode"), (*SPEC, "proxyMode")
     if mode in FUTURE_PROXY_MODES:
         yield forbidden(where, f"{mode} is not supported yet", "proxyMode: iptables")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netsim.api.lab_spec import BACKENDS, PROXY_MODES, WIRES
+from netsim.api.lab_spec import BACKENDS, IO_METHODS, POLLING, PROXY_MODES, WIRES
 from netsim.api.schema import (
     BOOLEAN,
     INT_OR_STRING,
@@ -344,6 +344,8 @@ LAB_SPEC = record(
         "wire": word(*WIRES),
         "mtu": INTEGER,
         "workers": INTEGER,
+        "io": word(*IO_METHODS),
+        "polling": word(*POLLING),
         "proxyMode": word(*PROXY_MODES),
         "flowsMax": INTEGER,
     },

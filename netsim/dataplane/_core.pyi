@@ -6,9 +6,11 @@ from netsim.dataplane.records import (
     EngineInfo,
     FlowRecord,
     IfaceStats,
+    IoMethod,
     Meta,
     NodeStats,
     PeerRecord,
+    Polling,
     Role,
     RouteRecord,
     TraceFilter,
@@ -17,6 +19,7 @@ from netsim.dataplane.records import (
 from netsim.dataplane.rows import NodeRow, ServiceKey, ServiceRow
 
 def live_engines() -> int: ...
+def engine_io() -> tuple[IoMethod, int]: ...
 def drop_reasons() -> list[tuple[str, str]]: ...
 
 class Engine:
@@ -28,6 +31,8 @@ class Engine:
         arena_fd: int = -1,
         arena_bytes: int = 0,
         pool_packets: int = 0,
+        io: IoMethod = "auto",
+        polling: Polling = "sleep",
     ) -> None: ...
     def close(self) -> None: ...
     def start(self) -> None: ...

@@ -34,6 +34,17 @@ BACKENDS = {
     "udp": core.BACKEND_UDP,
     "host-gw": core.BACKEND_HOST_GW,
 }
+IO_METHODS = {
+    "auto": core.IO_AUTO,
+    "io_uring": core.IO_URING,
+    "epoll": core.IO_EPOLL,
+}
+IO_NAMES = {number: name for name, number in IO_METHODS.items()}
+POLLING = {
+    "sleep": core.POLLING_SLEEP,
+    "spin": core.POLLING_SPIN,
+    "busy": core.POLLING_BUSY,
+}
 BAD = (AttributeError, OverflowError, TypeError, ValueError)  # what conversions raise
 cdef int live = 0  # engines
 
@@ -53,6 +64,13 @@ def drop_reasons():
     ]
 
 
+def engine_io():
+    """What `io="auto"` comes to here, and the errno that io_uring was refused with, 0 if none."""
+    cdef int error = 0
+    cdef int method = core.engine_io(&error)
+    return IO_NAMES[method], -error
+
+
 cdef class Engine:
     """Owns one engine. `workers` 0: stepped by the caller.
 
@@ -64,7 +82,8 @@ cdef class Engine:
     cdef bytearray endpoints  # room for the largest service so far
 
     def __cinit__(self, unsigned workers=0, uint64_t seed=0, *, int arena_fd=-1,
-                  uint64_t arena_bytes=0, unsigned pool_packets=0):
+                  uint64_t arena_bytes=0, unsigned pool_packets=0, str io="auto",
+                  str polling="sleep"):
         global live
         cdef core.engine_config config
         memset(&config, 0, sizeof(config))
@@ -73,6 +92,8 @@ cdef class Engine:
         config.arena_fd = arena_fd
         config.arena_bytes = arena_bytes
         config.pool_packets = pool_packets
+        config.io = IO_METHODS[io]
+        config.polling = POLLING[polling]
         check(core.engine_new(&self.ptr, &config), "engine")
         self.endpoints = bytearray()
         live += 1
@@ -310,7 +331,7 @@ cdef class Engine:
         """EngineInfo."""
         cdef core.engine_info i
         check(core.engine_info_get(self.open(), &i), "engine")
-        return convert.from_info(records, &i)
+        return convert.from_info(records, IO_NAMES, &i)
 
     # decision records and captures
 

@@ -18,6 +18,7 @@ from netsim.dataplane import messages as m
 from netsim.dataplane._core import Engine, drop_reasons
 from netsim.dataplane.applier import Applier
 from netsim.dataplane.attach import Descriptors, Fetch, open_packet_socket
+from netsim.dataplane.io_methods import io_method, io_reason
 from netsim.dataplane.decisions import EXTERNAL_NODE, Names, decision
 from netsim.dataplane.plan import plan
 from netsim.dataplane.rows import Changes, Tables
@@ -101,9 +102,15 @@ class DataPlane:
         """Make the engine on first contact."""
         if self._hello is None:
             with Descriptors("flows", self._fetch("flows")) as fds:  # the engine copies it
-                engine = Engine(request.workers, request.seed, arena_fd=fds["mem"])
+                engine = Engine(
+                    request.workers,
+                    request.seed,
+                    arena_fd=fds["mem"],
+                    io=io_method(request.io),
+                    polling=request.polling,
+                )
             self._applier, self._hello = Applier(engine, self._fetch), request
-            log.info("engine with %d workers, %s", request.workers, engine.info().io)
+            log.info("engine with %d workers", request.workers)
         elif request != self._hello:
             self.leaving = True
             raise ValueError(f"runs as {self._hello}; ends, so that the next one can be {request}")
@@ -126,6 +133,8 @@ class DataPlane:
             if self._hello and self._hello.workers:
                 applier.engine.start()
             self._running = True
+            info = applier.engine.info()
+            log.info("I/O by %s%s", info.io, io_reason(info.io_errno))
             log.info("running revision %d; %d flows adopted", request.revision, adopted)
         for problem in problems:
             log.warning("revision %d: left out: %s", request.revision, problem)

@@ -228,7 +228,8 @@ cdef inline object from_iface_stats(object records, const core.iface_stats *s):
     )
 
 
-cdef inline object from_info(object records, const core.engine_info *i):
+cdef inline object from_info(object records, object methods, const core.engine_info *i):
     return records.EngineInfo(
-        i.tables_bytes, i.flows_bytes, i.retired_waiting, i.services, i.workers, i.io.decode()
+        i.tables_bytes, i.flows_bytes, i.retired_waiting, i.services, i.workers,
+        methods[i.io], -i.io_error
     )

@@ -48,6 +48,12 @@ cdef extern from "netsim.h" nogil:
         FLOW_MASQUERADED
         FLOW_SEEN_REPLY
         FLOW_ASSURED
+        IO_AUTO
+        IO_URING
+        IO_EPOLL
+        POLLING_SLEEP
+        POLLING_SPIN
+        POLLING_BUSY
     enum drop_reason:
         pass
     enum trace_stage:
@@ -166,7 +172,8 @@ cdef extern from "netsim.h" nogil:
         uint64_t retired_waiting
         uint64_t services
         unsigned workers
-        const char *io
+        int io
+        int io_error
     struct inject:
         uint8_t gso_type
         uint8_t needs_csum
@@ -189,6 +196,9 @@ cdef extern from "netsim.h" nogil:
         int arena_fd
         uint64_t arena_bytes
         unsigned pool_packets
+        uint8_t io
+        uint8_t polling
+    int engine_io(int *error)
     int engine_new(engine **out, const engine_config *config)
     void engine_free(engine *e)
     int engine_start(engine *e)

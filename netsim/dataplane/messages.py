@@ -12,6 +12,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from netsim.dataplane.records import (
+    IoMethod,
+    Polling,
     EngineInfo,
     FlowKey,
     FlowRecord,
@@ -38,6 +40,8 @@ class Hello(Message, frozen=True):
     workers: int
     seed: int
     wire: str
+    io: IoMethod = "auto"
+    polling: Polling = "sleep"
 
 
 class Welcome(Message, frozen=True):

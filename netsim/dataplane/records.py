@@ -6,9 +6,12 @@ stages, events, states and kinds are the C core's own names for them.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Role = Literal["pod", "stack", "tunnel", "wire"]
+IoMethod = Literal["auto", "io_uring", "epoll"]
+IO_METHODS: tuple[IoMethod, ...] = get_args(IoMethod)
+Polling = Literal["sleep", "spin", "busy"]
 RouteKind = Literal["pod", "stack", "peer", "unreachable", "service-range"]
 
 
@@ -126,7 +129,8 @@ class EngineInfo(NamedTuple):
     retired_waiting: int
     services: int
     workers: int
-    io: str
+    io: str  # "io_uring" or "epoll"
+    io_errno: int  # what io_uring was refused with; 0: it was not, or nobody asked for it
 
 
 class Meta(NamedTuple):

@@ -26,6 +26,8 @@ FIXED = {
     "wire": "wire",
     "mtu": "mtu",
     "workers": "workers",
+    "io": "io",
+    "polling": "polling",
     "seed": "seed",
 }
 
