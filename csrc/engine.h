@@ -78,7 +78,7 @@ struct engine {
 	bool stepped;
 	bool started;
 	enum io_method io;
-	int io_error; /* why it is not io_uring */
+	int io_error;     /* why it is not io_uring */
 	uint64_t step_ns; /* time of a stepped engine */
 
 	/* control thread's own; by id */

@@ -138,7 +138,7 @@ struct iface_ops {
 	void (*sent)(struct iface *i, struct packet_pool *pool, struct packet *p, int error);
 	/** arm() - Make the standing request that receives */
 	void (*arm)(struct iface *i);
-	uint8_t feed; /* enum iface_feed: what the standing request fills */
+	uint8_t feed; /* enum feed_kind: what the standing request fills */
 	/**
 	 * count() - Bring up to date what only the kernel counts, for who reads statistics
 	 *

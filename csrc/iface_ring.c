@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* iface_ring.c - requests of a worker's ifaces.
  *
- * A feed is a ring of provided buffers. How many packets lie in it follows their size: enough for
- * FEED_BYTES, so that the kernel fills packets that are still in the cache, yet takes many small
- * ones at once. When a feed runs dry the standing requests end (ENOBUFS) and are made again at the
- * next wait, which is all the flow control there is: what is not read waits in the device's queue.
+ * When a feed runs dry the standing requests end (ENOBUFS) and are made again at the next wait,
+ * which is all the flow control there is: what is not read waits in the device's queue.
  *
  * Writes do not block (RWF_NOWAIT) and so end inside the system call that submits them. Only
  * failures make a result; a write that the kernel has taken and that did not fail has succeeded.
@@ -14,37 +12,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 
-#include "uring.h"
+#include "iface_feed.h"
 
 enum {
 	REQUESTS = 512,
 	RESULTS = 4096,
-	FEED_ENTRIES = 256,
-	FEED_MIN = 16,
-	FEED_BYTES = 512 * 1024,
-	READ_BYTES = 65535,
-	SIZE_SHIFT = 4, /* weight of the newest packet in the mean: a sixteenth */
 };
 
 /* What a result is about: the low bits of its user data. */
 enum tag { TAG_RECEIVE, TAG_WRITE, TAG_WAKE, TAG_CANCEL, TAG_BITS = 3, TAG_MASK = 7 };
-
-struct feed {
-	struct io_uring_buf_ring *ring;
-	struct packet *packets[FEED_ENTRIES]; /* by buffer id; NULL: not with the kernel */
-	uint16_t ids[FEED_ENTRIES];           /* unused ones, a stack */
-	unsigned unused;
-	unsigned given;
-	unsigned max;
-	uint32_t mean_bytes; /* times 2^SIZE_SHIFT */
-	uint16_t tail;
-	uint16_t before; /* bytes in front of data that the kernel fills too */
-};
 
 struct pending {
 	struct iface *iface;
@@ -56,7 +35,7 @@ struct pending {
 struct iface_ring {
 	struct uring *uring;
 	struct packet_pool *pool;
-	struct feed feeds[FEED_COUNT];
+	struct iface_feed feeds[FEED_COUNT];
 	struct ready_list *ready;
 	struct iface *unarmed; /* their standing requests are to be made */
 	struct pending *pending;
@@ -69,73 +48,6 @@ struct iface_ring {
 static uint64_t data_of(const void *object, enum tag tag)
 {
 	return (uintptr_t)object | (uint64_t)tag;
-}
-
-static int feed_init(struct feed *f, struct uring *u, enum iface_feed group, unsigned packets)
-{
-	size_t bytes = FEED_ENTRIES * sizeof(struct io_uring_buf);
-	void *memory =
-	    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return -ENOMEM;
-	f->ring = memory;
-	f->max = packets < FEED_ENTRIES ? packets : FEED_ENTRIES;
-	f->before = group == FEED_TUN ? sizeof(struct vnet_hdr) : sizeof(struct recv_head);
-	for (unsigned n = 0; n < FEED_ENTRIES; n++)
-		f->ids[f->unused++] = (uint16_t)n;
-	return uring_buffers(u, f->ring, FEED_ENTRIES, (uint16_t)group);
-}
-
-/* Packets for about FEED_BYTES of what came lately. */
-static unsigned feed_wanted(const struct feed *f)
-{
-	uint32_t mean = f->mean_bytes >> SIZE_SHIFT;
-	unsigned wanted = FEED_BYTES / (mean + 1);
-
-	if (wanted < FEED_MIN)
-		wanted = FEED_MIN;
-	return wanted < f->max ? wanted : f->max;
-}
-
-static void feed_fill(struct feed *f, struct packet_pool *pool)
-{
-	unsigned wanted = feed_wanted(f);
-	struct packet *p;
-
-	if (f->given >= wanted)
-		return;
-	while (f->given < wanted && (p = packet_take(pool)) != NULL) {
-		uint16_t id = f->ids[--f->unused];
-		struct io_uring_buf *b = &f->ring->bufs[f->tail++ & (FEED_ENTRIES - 1)];
-
-		f->packets[id] = p;
-		f->given++;
-		b->addr = (uintptr_t)(p->data - f->before);
-		b->len = (uint32_t)f->before + READ_BYTES;
-		b->bid = id;
-	}
-	__atomic_store_n(&f->ring->tail, f->tail, __ATOMIC_RELEASE);
-}
-
-static struct packet *feed_take(struct feed *f, uint32_t cqe_flags)
-{
-	uint16_t id = (uint16_t)(cqe_flags >> IORING_CQE_BUFFER_SHIFT);
-	struct packet *p = f->packets[id];
-
-	f->packets[id] = NULL;
-	f->ids[f->unused++] = id;
-	f->given--;
-	return p;
-}
-
-static void feed_release(struct feed *f, struct packet_pool *pool)
-{
-	for (unsigned n = 0; n < FEED_ENTRIES; n++)
-		if (f->packets[n])
-			packet_give(pool, f->packets[n]);
-	if (f->ring)
-		munmap(f->ring, FEED_ENTRIES * sizeof(struct io_uring_buf));
 }
 
 int iface_ring_new(struct iface_ring **out, struct packet_pool *pool, unsigned packets)
@@ -153,9 +65,9 @@ int iface_ring_new(struct iface_ring **out, struct packet_pool *pool, unsigned p
 	r->pending = calloc(room, sizeof(*r->pending));
 	error = r->pending ? uring_new(&r->uring, REQUESTS, RESULTS) : -ENOMEM;
 	if (!error)
-		error = feed_init(&r->feeds[FEED_TUN], r->uring, FEED_TUN, packets / 2);
+		error = iface_feed_init(&r->feeds[FEED_TUN], r->uring, FEED_TUN, packets / 2);
 	if (!error)
-		error = feed_init(&r->feeds[FEED_UDP], r->uring, FEED_UDP, packets / 8);
+		error = iface_feed_init(&r->feeds[FEED_UDP], r->uring, FEED_UDP, packets / 8);
 	if (error) {
 		iface_ring_free(r);
 		return error;
@@ -171,7 +83,7 @@ void iface_ring_free(struct iface_ring *r)
 	assert(r->pending_head == r->pending_tail);
 	uring_free(r->uring); /* first: the kernel lets go of the packets */
 	for (unsigned n = 0; n < FEED_COUNT; n++)
-		feed_release(&r->feeds[n], r->pool);
+		iface_feed_release(&r->feeds[n], r->pool);
 	free(r->pending);
 	free(r);
 }
@@ -316,12 +228,8 @@ static bool goes_on(const struct iface *i, int result)
 static void take_received(struct iface_ring *r, struct iface *i, const struct io_uring_cqe *c)
 {
 	if (c->flags & IORING_CQE_F_BUFFER) {
-		struct feed *f = &r->feeds[i->ops->feed];
-		struct packet *p = feed_take(f, c->flags);
-
-		p->len = c->res > 0 ? (uint32_t)c->res : 0;
-		f->mean_bytes += p->len - (f->mean_bytes >> SIZE_SHIFT);
-		packet_list_push(&i->arrived, p);
+		packet_list_push(&i->arrived,
+				 iface_feed_take(&r->feeds[i->ops->feed], c->flags, c->res));
 		ready_push(r->ready, i);
 	}
 	if (c->flags & IORING_CQE_F_MORE)
@@ -400,7 +308,7 @@ static void arm(struct iface_ring *r)
 void iface_ring_wait(struct iface_ring *r, uint64_t timeout_ns)
 {
 	for (unsigned n = 0; n < FEED_COUNT; n++)
-		feed_fill(&r->feeds[n], r->pool);
+		iface_feed_fill(&r->feeds[n], r->pool);
 	if (r->unarmed)
 		arm(r);
 	/* who is not armed waits for packets that come back without a result to wait for */

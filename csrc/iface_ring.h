@@ -17,7 +17,7 @@
 struct iface_ring;
 
 /* Packets for the kernel to fill, by where it begins in them. */
-enum iface_feed {
+enum feed_kind {
 	FEED_TUN, /* a virtio header before data */
 	FEED_UDP, /* struct recv_head before data */
 	FEED_COUNT,

@@ -16,7 +16,7 @@
 
 enum {
 	PROBED_OPS = 64,
-	ENTER_NO_IOWAIT = 1 << 7,  /* Linux 6.15: waiting is idle time, not waiting for a disk */
+	ENTER_NO_IOWAIT = 1 << 7, /* Linux 6.15: waiting is idle time, not waiting for a disk */
 	FEAT_NO_IOWAIT = 1 << 17,
 };
 

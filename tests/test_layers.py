@@ -15,11 +15,12 @@ PYTHON_FILES = sorted((ROOT / "netsim").rglob("*.py"))
 
 # Lowest first; modules of one line may include each other.
 C_RANKS = (
-    ("base", "wire", "checksum", "retired"),
+    ("base", "wire", "checksum", "retired", "uring"),
     ("ring", "pcapng", "endpoint_slots", "flow_arena", "flow_index"),
     ("packet", "service_table", "route_table", "affinity_table", "fragment_table"),
     ("tables", "flow_table", "trace", "icmp_quote", "gso", "capture_socket"),
     ("iface", "follow", "rewrite"),
+    ("iface_ring", "iface_feed"),
     ("node", "capture", "poller"),
     ("iface_cut",),
     ("iface_queue", "iface_tun", "iface_udp", "iface_link", "fabric", "stage"),

@@ -13,9 +13,9 @@ from netsim.api.lab_spec import (
     DEFAULT_NODE_CIDR,
     DEFAULT_POD_CIDR,
     DEFAULT_SERVICE_CIDR,
-    PROXY_MODES,
     IO_METHODS,
     POLLING,
+    PROXY_MODES,
     WIRES,
 )
 from netsim.api.problems import Path, Problem, forbidden, invalid, not_supported, required

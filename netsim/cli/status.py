@@ -29,9 +29,11 @@ def _print(status: Json) -> None:
         print(f"  {text(problem, 'object')}: {text(problem, 'reason')}")
     facts = mapping(status, "dataPlane")
     if facts:
+        reason = text(facts, "ioReason")
+        without = f" (no io_uring: {reason})" if reason else ""
         print(
             f"data plane: pid {facts['pid']}, "
-            f"{output.counted(number(facts, 'workers'), 'worker')}, {facts['io']}, "
+            f"{output.counted(number(facts, 'workers'), 'worker')}, {facts['io']}{without}, "
             f"revision {status['published']}, "
             f"{output.counted(number(facts, 'services'), 'service port')}"
         )

@@ -25,6 +25,9 @@ from netsim.maps import SharedMap
 from netsim.store.base import View
 
 SANDBOX_READY = "PodReadyToStartContainers"
+DATAGRAM_HEADERS = 28  # IPv4 and UDP
+DATAGRAM_BYTES_MAX = 65535 - DATAGRAM_HEADERS
+UDP_SEGMENTS_MAX = 64  # of older kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,16 @@ def compile_routes(view: View, backends: Mapping[str, Backend]) -> Routes:
 def overlay_mtu(lab: Lab, backend: Backend) -> int:
     """What pods get: the link's MTU less the backend's overhead (spec 2.0)."""
     return lab.mtu - backend.overhead
+
+
+def wire_segments(lab: Lab, backend: Backend) -> int:
+    """Segments of a pod's super-packet that go over the wire as one; 0 where nothing limits them.
+
+    A tunnel socket takes what fits into one IPv4 datagram, and 64 segments at most (UDP_SEGMENT).
+    """
+    if lab.wire != "udp" or not backend.default_port:
+        return 0
+    return min(DATAGRAM_BYTES_MAX // (lab.mtu - DATAGRAM_HEADERS), UDP_SEGMENTS_MAX)
 
 
 def node_net(lab: Lab, node: Json) -> NodeNet | None:

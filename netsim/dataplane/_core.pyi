@@ -6,11 +6,9 @@ from netsim.dataplane.records import (
     EngineInfo,
     FlowRecord,
     IfaceStats,
-    IoMethod,
     Meta,
     NodeStats,
     PeerRecord,
-    Polling,
     Role,
     RouteRecord,
     TraceFilter,
@@ -19,7 +17,7 @@ from netsim.dataplane.records import (
 from netsim.dataplane.rows import NodeRow, ServiceKey, ServiceRow
 
 def live_engines() -> int: ...
-def engine_io() -> tuple[IoMethod, int]: ...
+def engine_io() -> tuple[str, int]: ...
 def drop_reasons() -> list[tuple[str, str]]: ...
 
 class Engine:
@@ -31,8 +29,8 @@ class Engine:
         arena_fd: int = -1,
         arena_bytes: int = 0,
         pool_packets: int = 0,
-        io: IoMethod = "auto",
-        polling: Polling = "sleep",
+        io: str = "auto",
+        polling: str = "sleep",
     ) -> None: ...
     def close(self) -> None: ...
     def start(self) -> None: ...

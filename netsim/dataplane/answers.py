@@ -18,8 +18,8 @@ from netsim.dataplane import messages as m
 from netsim.dataplane._core import Engine, drop_reasons
 from netsim.dataplane.applier import Applier
 from netsim.dataplane.attach import Descriptors, Fetch, open_packet_socket
-from netsim.dataplane.io_methods import io_method, io_reason
 from netsim.dataplane.decisions import EXTERNAL_NODE, Names, decision
+from netsim.dataplane.io_methods import io_method, io_reason
 from netsim.dataplane.plan import plan
 from netsim.dataplane.rows import Changes, Tables
 

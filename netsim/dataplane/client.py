@@ -14,6 +14,7 @@ from os import PathLike, fspath
 from typing import Self, TypeVar
 
 from netsim.dataplane import messages as m
+from netsim.dataplane.io_methods import refusal
 from netsim.dataplane.records import TraceFilter
 from netsim.dataplane.rows import Changes, Tables
 from netsim.errors import NetsimError
@@ -120,6 +121,7 @@ class DataplaneClient:
             "openFiles": info.open_files,
             "workers": info.engine.workers,
             "io": info.engine.io,
+            "ioReason": refusal(info.engine.io_errno),
             "services": info.engine.services,
             "tablesBytes": info.engine.tables_bytes,
             "flowsBytes": info.engine.flows_bytes,

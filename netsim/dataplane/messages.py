@@ -12,8 +12,6 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from netsim.dataplane.records import (
-    IoMethod,
-    Polling,
     EngineInfo,
     FlowKey,
     FlowRecord,
@@ -40,8 +38,8 @@ class Hello(Message, frozen=True):
     workers: int
     seed: int
     wire: str
-    io: IoMethod = "auto"
-    polling: Polling = "sleep"
+    io: str = "auto"
+    polling: str = "sleep"
 
 
 class Welcome(Message, frozen=True):

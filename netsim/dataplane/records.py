@@ -6,12 +6,9 @@ stages, events, states and kinds are the C core's own names for them.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 Role = Literal["pod", "stack", "tunnel", "wire"]
-IoMethod = Literal["auto", "io_uring", "epoll"]
-IO_METHODS: tuple[IoMethod, ...] = get_args(IoMethod)
-Polling = Literal["sleep", "spin", "busy"]
 RouteKind = Literal["pod", "stack", "peer", "unreachable", "service-range"]
 
 

@@ -86,9 +86,7 @@ class Control:
         self._compiler = Compiler(BACKENDS)
         self.link = DataplaneLink(
             state / "dataplane.sock",
-            Hello(
-                lab.workers or os.cpu_count() or 1, lab.seed, lab.wire, lab.io, lab.polling
-            ),
+            Hello(lab.workers or os.cpu_count() or 1, lab.seed, lab.wire, lab.io, lab.polling),
             self.wake,
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)

@@ -18,12 +18,14 @@ from typing import Self
 
 from netsim.api import meta
 from netsim.api.fields import Json, items, mapping, text
-from netsim.errors import NotFoundError, UsageError, WaitTimeoutError
+from netsim.api.lab_spec import Lab as LabSpec
+from netsim.errors import NotFoundError, PreconditionError, UsageError, WaitTimeoutError
 from netsim.lab import initial, launch, topology
 from netsim.lab.apply_checks import from_json
 from netsim.lab.captures import Capture
 from netsim.lab.targets import entry_argv
 from netsim.lab.topology import Source, Topology
+from netsim.linux import features
 from netsim.server.client import ApiClient
 from netsim.store.errors import ApiError
 
@@ -113,6 +115,7 @@ class Lab:
             initial.check_accepted(self._wanted().objects)
         except ApiError as error:
             raise UsageError(f"{error.message}; nothing was done") from error
+        _check_io(self._wanted().objects)
 
     def down(self) -> bool:
         """Stop the lab and remove all it owns; whether there was anything. Idempotent."""
@@ -273,3 +276,15 @@ def _late(name: str, timeout_s: float, reasons: Sequence[str]) -> WaitTimeoutErr
         "\n".join([*reasons[:LISTED_MAX], *more]),
         f"the lab is left running: netsim status {name}; netsim logs POD",
     )
+
+
+def _check_io(objects: Sequence[Json]) -> None:
+    """PreconditionError where the topology insists on an io_uring that is not to be had."""
+    labs = [obj for obj in objects if meta.kind_of(obj) == meta.LAB]
+    if not any(LabSpec.parse(lab).io == "io_uring" for lab in labs):
+        return
+    if lacking := features.unmet("io_uring"):
+        raise PreconditionError(
+            f"Lab.spec.io is io_uring, which this machine refuses: {lacking.detail}",
+            hint=f"io: auto; or {lacking.fix}",
+        )

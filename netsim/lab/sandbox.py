@@ -49,7 +49,11 @@ NODE_SYSCTLS = (
 
 @dataclass(frozen=True, slots=True)
 class PodNet:
-    """A pod's sandbox. `mtu` is the overlay's, `nameserver` the cluster's DNS address."""
+    """A pod's sandbox.
+
+    `mtu` is the overlay's, `nameserver` the cluster's DNS address. Its super-packets have at most
+    `segments` segments, 0 for as many as the kernel makes.
+    """
 
     name: str
     namespace: str
@@ -57,6 +61,7 @@ class PodNet:
     mtu: int
     nameserver: int
     domain: str = "cluster.local"
+    segments: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +225,13 @@ class Maker:
                     [
                         net.link_up(f"{what} lo", LOOPBACK),
                         net.address(f"{what} eth0", index, pod.address, 32),
-                        net.link_up(f"{what} eth0", index, mtu=pod.mtu, queue=QUEUE_PACKETS),
+                        net.link_up(
+                            f"{what} eth0",
+                            index,
+                            mtu=pod.mtu,
+                            queue=QUEUE_PACKETS,
+                            segments=pod.segments,
+                        ),
                         net.route_add(what, Route(0, 0, "eth0"), index),
                     ]
                 )
@@ -231,6 +242,7 @@ class Maker:
         with _Opened("fabric") as fds:
             syscalls.unshare(syscalls.CLONE_NEWNET)
             net.disable_ipv6()
+            net.bridge_past_netfilter()
             with Netlink() as netlink:
                 netlink.execute([net.link_up("fabric lo", LOOPBACK), net.bridge("br0", link_mtu)])
             fds.update(ns.open_current(("net",)))

@@ -24,7 +24,7 @@ from netsim.controllers.base import lab_of
 from netsim.controllers.changes import Tracker
 from netsim.controllers.ipam import host_network
 from netsim.controllers.objects import deleting, uid_of
-from netsim.controllers.routes import overlay_mtu
+from netsim.controllers.routes import overlay_mtu, wire_segments
 from netsim.errors import NetsimError
 from netsim.lab import pod_status
 from netsim.lab.container_runner import Ask, ContainerRunner, Exit, Processes
@@ -258,8 +258,9 @@ class Workloads:
             name=pod.hostname,
             namespace=pod.namespace,
             address=pod.address or 0,
-            mtu=overlay_mtu(lab, self._backends[lab.backend.name]),
+            mtu=overlay_mtu(lab, backend := self._backends[lab.backend.name]),
             nameserver=lab.service_cidr.base + DNS_OFFSET,
+            segments=wire_segments(lab, backend),
         )
 
     def _made(self, run: PodRun, problem: str) -> None:

@@ -7,10 +7,12 @@ kernel removes what they made when the thread ends.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import shutil
 import socket
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +25,9 @@ CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 KERNEL_MIN = (5, 10)
 NOFILE_WANTED = 16384  # 1000 pods: four descriptors each in init, one in the data plane
 SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
-SYS_IO_URING_SETUP, IO_URING_PARAMS_BYTES = 425, 120
+SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER, IO_URING_PARAMS_BYTES = 425, 427, 120
+IO_URING_FLAGS = 1 << 12 | 1 << 13  # single issuer, deferred task work (6.1)
+IO_URING_PROBE, IO_URING_OPS, IO_URING_READ_MULTISHOT = 8, 64, 49  # (6.7)
 ETC_FILES = ("hosts", "hostname", "resolv.conf")
 
 
@@ -59,6 +63,12 @@ def probe() -> list[Feature]:
 def missing() -> list[Feature]:
     """The required features that this machine lacks."""
     return [feature for feature in probe() if feature.required and not feature.ok]
+
+
+def unmet(name: str) -> Feature | None:
+    """The feature `name`, of those that need no namespaces, if this machine lacks it."""
+    found = next(_probe_one(probe) for probe in PROBES if probe.name == name)
+    return None if found.ok else found
 
 
 def _probe_all() -> list[Feature]:
@@ -156,13 +166,35 @@ def _memfd() -> str:
 
 
 def _io_uring() -> str:
+    """What csrc/uring.c asks for."""
+    params = bytearray(IO_URING_PARAMS_BYTES)
+    struct.pack_into("=I", params, 8, IO_URING_FLAGS)
+    try:
+        fd = _system_call(SYS_IO_URING_SETUP, 8, params)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise Unmet("io_uring is older than Linux 6.7") from error
+        raise
+    try:
+        found = bytearray(16 + 8 * IO_URING_OPS)  # struct io_uring_probe
+        _system_call(SYS_IO_URING_REGISTER, fd, IO_URING_PROBE, found, IO_URING_OPS)
+    finally:
+        os.close(fd)
+    if found[0] < IO_URING_READ_MULTISHOT:
+        raise Unmet("io_uring is older than Linux 6.7")
+    return "multishot reads, deferred task work"
+
+
+def _system_call(number: int, *arguments: int | bytearray) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
-    params = ctypes.create_string_buffer(IO_URING_PARAMS_BYTES)
-    fd = libc.syscall(SYS_IO_URING_SETUP, 8, params)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "io_uring_setup")
-    os.close(fd)
-    return "io_uring_setup"
+    passed = [
+        (ctypes.c_char * len(a)).from_buffer(a) if isinstance(a, bytearray) else a
+        for a in arguments
+    ]
+    result: int = libc.syscall(number, *passed)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "io_uring")
+    return result
 
 
 def _nofile() -> str:
@@ -223,7 +255,8 @@ PROBES = (
         "io_uring",
         False,
         _io_uring,
-        "sysctl kernel.io_uring_disabled=0, or a laxer seccomp profile; epoll is used without",
+        "use Linux 6.7 or newer, sysctl kernel.io_uring_disabled=0, a laxer seccomp profile; "
+        "epoll is used without",
     ),
     Probe("open-files", False, _nofile, "raise nofile in /etc/security/limits.conf"),
     Probe("apparmor", False, _apparmor, "if something is refused, run netsim unconfined"),

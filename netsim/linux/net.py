@@ -32,7 +32,7 @@ from netsim.linux.netlink import (
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR = 16, 17, 18, 20
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_TXQLEN = 1, 3, 4, 10, 13
-IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD = 18, 20, 28
+IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_GSO_MAX_SEGS = 18, 20, 28, 40
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_BR_MCAST_SNOOPING = 1, 2, 1, 23
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
@@ -64,13 +64,15 @@ def _link(index: int, up: bool = False) -> bytes:
     return _IFINFO.pack(socket.AF_UNSPEC, 0, index, state, state)
 
 
-def link_up(what: str, index: int, *, mtu: int = 0, queue: int = 0) -> Request:
-    """Bring a link up; `mtu` and `queue` (packets) are set where not 0."""
+def link_up(what: str, index: int, *, mtu: int = 0, queue: int = 0, segments: int = 0) -> Request:
+    """Bring a link up; `mtu`, `queue` (packets), `segments` (of a super-packet) where not 0."""
     body = _link(index, up=True)
     if mtu:
         body += attribute_u32(IFLA_MTU, mtu)
     if queue:
         body += attribute_u32(IFLA_TXQLEN, queue)
+    if segments:
+        body += attribute_u32(IFLA_GSO_MAX_SEGS, segments)
     return Request(f"{what}: link up", RTM_NEWLINK, 0, body)
 
 
@@ -213,3 +215,10 @@ def disable_ipv6() -> None:
     """No IPv6 on present and future links; a kernel without IPv6 is fine."""
     with contextlib.suppress(FileNotFoundError):
         sysctl("ipv6/conf/all/disable_ipv6", "1")
+
+
+def bridge_past_netfilter() -> None:
+    """What bridges of the namespace carry passes no iptables, as through a switch."""
+    for family in ("arptables", "iptables", "ip6tables"):
+        with contextlib.suppress(FileNotFoundError):  # no br_netfilter: so it is anyway
+            sysctl(f"bridge/bridge-nf-call-{family}", "0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -113,3 +114,13 @@ def test_doctor_as_json() -> None:
         f["name"] for f in json.loads(without.out)["features"] if f["required"] and not f["ok"]
     ]
     assert missing == ["tun"]
+
+
+def test_a_lab_that_insists_on_io_uring_is_told_when_there_is_none(tmp_path: Path) -> None:
+    topology = tmp_path / "lab.yaml"
+    topology.write_text("apiVersion: netsim.dev/v1alpha1\nkind: Lab\nspec: {io: io_uring}\n")
+    refuse = (sys.executable, "-m", "tests.refuse", "io_uring")
+    result = run("up", str(topology), before=refuse)
+    assert result.code == 4
+    assert "Lab.spec.io is io_uring, which this machine refuses" in result.err
+    assert "io: auto" in result.err

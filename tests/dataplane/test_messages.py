@@ -45,7 +45,7 @@ REPLIES: list[m.Message] = [
     m.Decisions([m.Decision(1, 2, 3, "n1", "a", "b", "c", "", 4, 5, KEY, KEY)], 0),
     m.CaptureStarted(1),
     m.CaptureStopped(10, 1),
-    m.Info(EngineInfo(1, 2, 3, 4, 5, "epoll"), 6, 7.5, 8),
+    m.Info(EngineInfo(1, 2, 3, 4, 5, "epoll", 1), 6, 7.5, 8),
     m.Revisions({"n1": 3}),
     m.Done(),
     m.Failed("not-found", "node n9 is not here"),

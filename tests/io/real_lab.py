@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from netsim.dataplane._core import Engine
+from netsim.dataplane.io_methods import io_method
 from netsim.linux import ns, syscalls
 from netsim.linux.tun import open_tun
 from tests.io.cluster import MTUS, PORTS, Backend, Cluster, node_addr, node_row, pod_addr
@@ -108,7 +109,7 @@ def make(wire: str, backend: Backend, workers: int = 1) -> tuple[Cluster, list[i
     fabric = new_namespace()
     with inside(fabric):
         sh("ip link add br0 type bridge\nip link set br0 up")
-    engine = Engine(workers, 1)
+    engine = Engine(workers, 1, io=io_method("auto"))
     c = Cluster(engine, backend, [], [], [])
     namespaces, hosts = [], []
     for n in range(2):
@@ -180,6 +181,7 @@ def main(wire: str, backend: Backend, *commands: str) -> None:
     print(
         json.dumps(
             {
+                "io": c.engine.info().io,
                 "results": results,
                 "drops": [{k: v for k, v in s.drops.items() if v} for s in stats],
                 "pods": [c.engine.iface_stats(i)._asdict() for i in c.pods],

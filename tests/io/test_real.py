@@ -14,14 +14,29 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import PcapNgReader
 
+from netsim.dataplane._core import engine_io
+from netsim.dataplane.io_methods import ENVIRONMENT
 from tests.io.cluster import MTUS
 from tests.io.peers import SEPARATE_BYTES
 from tests.io.real_lab import Result
 
-pytestmark = pytest.mark.linux
+pytestmark = [
+    pytest.mark.linux,
+    pytest.mark.parametrize("io", ["io_uring", "epoll"], indirect=True),
+    pytest.mark.usefixtures("io"),
+]
 B = "10.244.1.2"
 WIRES = [("fabric", "vxlan"), ("fabric", "udp"), ("udp", "vxlan"), ("udp", "udp")]
 TTL = {"vxlan": 62, "udp": 60}
+
+
+@pytest.fixture
+def io(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The method that labs of the test use."""
+    method = str(request.param)
+    if method == "io_uring" and engine_io()[0] != method:
+        pytest.skip("this kernel has no io_uring of 6.7")
+    monkeypatch.setenv(ENVIRONMENT, method)
 
 
 class Report(TypedDict):
