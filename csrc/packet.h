@@ -156,7 +156,7 @@ struct packet {
 
 	uint8_t buffer[]; /* PACKET_HEADROOM + PACKET_ROOM bytes */
 };
-static_assert(offsetof(struct packet, buffer) <= 3 * CACHE_LINE, "what the stages learn");
+static_assert(offsetof(struct packet, buffer) <= (size_t)3 * CACHE_LINE, "what the stages learn");
 static_assert((offsetof(struct packet, buffer) + PACKET_HEADROOM) % CACHE_LINE == 24,
 	      "22 bytes of VXLAN and Ethernet before it, IPv4 and L4 headers share a line");
 
