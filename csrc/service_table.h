@@ -158,7 +158,7 @@ static inline void service_table_prefetch_service(const struct service_table *t,
 	    (const char *)atomic_load_explicit(service_table_place(t, hash), memory_order_acquire);
 
 	__builtin_prefetch(s);
-	__builtin_prefetch(s + CACHE_LINE);
+	__builtin_prefetch(s ? s + CACHE_LINE : s); /* an empty place: nothing may be added to it */
 }
 
 /**
