@@ -10,6 +10,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent / "csrc"
+# Those of a release build in setup.py, and symbols.
+RELEASE = ("-O3", "-fno-semantic-interposition", "-fvisibility=hidden", "-fPIC", "-DNDEBUG", "-g")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow")
 
 
@@ -37,3 +39,9 @@ def compiled(name: str, sources: Sequence[Path], flags: Sequence[str] = ("-O2",)
             old.unlink()
     fresh.rename(where)
     return where
+
+
+def core(name: str) -> Path:
+    """NAME.c of this folder with the data plane around it, except the engine, as in a release."""
+    sources = [c for c in sorted(CSRC.glob("*.c")) if not c.stem.startswith("engine")]
+    return compiled(name, [HERE / f"{name}.c", HERE / "path_lab.c", *sources], RELEASE)

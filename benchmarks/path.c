@@ -1,205 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* path.c - the packet path in memory: ns per packet of pipeline_run(), no I/O, one core.
  *
- * A pod of one node asks services whose endpoints are on other nodes: 64-byte UDP datagrams with
- * partial checksums, parse to VXLAN written. Flows are visited in an order that looks random. What
- * it costs to make the packets is measured apart and taken off.
+ * What it costs to make the packets is measured apart and taken off.
  *
- * Usage: path FLOWS SERVICES BATCH PACKETS [new]    with `new`: every packet begins a flow
+ * Usage: path FLOWS SERVICES BATCH PACKETS [WHAT]
+ *	known	   (default) packets of flows that are known: parse to VXLAN written
+ *	new	   every packet begins a flow
+ *	arriving   packets of known flows come by the wire: VXLAN stripped to pod
+ *	full	   as known, with batches between of other known flows, then of refused ones
+ *	stages	   as known, stage by stage
  * Prints one JSON object. Under callgrind collect inside pipeline_run only.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "checksum.h"
-#include "node.h"
+#include "path_lab.h"
 #include "pipeline.h"
 
-enum {
-	POD_PORT_FIRST = 1024,
-	ENDPOINTS = 10,
-	PEERS = 100,
-	BYTES = 64,
-	REPEATS = 7,
-	STEP = 999999937, /* a prime: flow n is followed by one that looks unrelated */
-};
+enum { REPEATS = 7, FLOWS_ROOM = 4 << 20, POD_PORTS = 60000 };
 
-static struct node *node;
-static struct packet_pool *pool;
-static struct iface pod, wire;
-static uint32_t flows, services;
-static uint64_t sent, serial;
+static unsigned batch;
+static uint64_t packets; /* a multiple of batch */
+static uint64_t time_ns = NS_PER_S;
 
-static void must(int error)
+static void run_batch(void)
 {
-	if (error) {
-		(void)fprintf(stderr, "path: %s\n", strerror(-error));
-		exit(1);
-	}
-}
-
-static be32 v4(unsigned a, unsigned b, unsigned c, unsigned d)
-{
-	return to_be32(a << 24 | b << 16 | c << 8 | d);
-}
-
-/* Time that this thread ran: what others take does not count. */
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-static void sink_send(struct iface *i, struct packet_pool *p, struct packet *const *pkt,
-		      unsigned count)
-{
-	(void)i;
-	for (unsigned n = 0; n < count; n++)
-		packet_give(p, pkt[n]);
-	sent += count;
-}
-
-static const struct iface_ops sink_ops = {.name = "sink", .send = sink_send};
-
-static be32 service_address(uint32_t n)
-{
-	return to_be32((UINT32_C(10) << 24 | UINT32_C(96) << 16) + 1 + n);
-}
-
-/* Endpoints of a service, on all peers: 10.(128 + n).x.y with x.y unique within the peer. */
-static struct endpoint_spec endpoint_of(uint32_t service, uint32_t n)
-{
-	uint32_t pod_number = service * ENDPOINTS + n;
-	uint32_t peer = pod_number % PEERS, last = pod_number / PEERS + 2;
-
-	return (struct endpoint_spec){addr_from_v4(v4(10, 128 + peer, last >> 8 & 255, last & 255)),
-				      to_be16(8080)};
-}
-
-static void fill_tables(struct tables *t)
-{
-	struct route_row routes[PEERS];
-	struct peer_row peers[PEERS];
-	struct route_table *shared;
-	struct peer_table *far;
-
-	for (unsigned n = 0; n < PEERS; n++) {
-		routes[n] =
-		    (struct route_row){addr_from_v4(v4(10, 128 + n, 0, 0)), 112, ROUTE_PEER, 0, n};
-		peers[n] = (struct peer_row){.address = addr_from_v4(v4(192, 168, 1, n + 1)),
-					     .mac = {2, 0, 0, 0, 1, (uint8_t)n},
-					     .port = to_be16(8472),
-					     .node = n + 2};
-	}
-	must(route_table_new(&shared, routes, PEERS));
-	tables_set_routes(t, shared);
-	must(peer_table_new(&far, peers, PEERS));
-	tables_set_peers(t, far);
-	for (uint32_t s = 0; s < services; s++) {
-		struct endpoint_spec e[ENDPOINTS];
-		struct service_spec spec = {
-		    .key = {addr_from_v4(service_address(s)), to_be16(80), PROTO_UDP, {0}},
-		    .id = s + 1,
-		    .count = ENDPOINTS,
-		    .endpoints = e,
-		};
-
-		for (uint32_t n = 0; n < ENDPOINTS; n++)
-			e[n] = endpoint_of(s, n);
-		must(tables_set_service(t, &spec));
-	}
-	tables_publish(t, 1);
-}
-
-static void make_node(void)
-{
-	struct node_config c = {
-	    .name = "n1",
-	    .uid = 1,
-	    .address = addr_from_v4(v4(192, 168, 0, 1)),
-	    .cni_addr = addr_from_v4(v4(10, 127, 0, 1)),
-	    .tunnel_addr = addr_from_v4(v4(10, 127, 0, 0)),
-	    .stack_addr = addr_from_v4(v4(10, 127, 0, 255)),
-	    .cluster_cidr = addr_from_v4(v4(10, 0, 0, 0)),
-	    .cluster_len = 104,
-	    .backend = BACKEND_VXLAN,
-	    .vtep_mac = {2, 0, 0, 0, 0, 1},
-	    .vni = 1,
-	    .port = to_be16(8472),
-	    .mtu = 1450,
-	    .flows_max = 4 << 20,
-	};
-	struct flow_arena *arena;
-	struct tables *tables;
-
-	must(tables_new(&tables, 1));
-	must(flow_arena_open(&arena, -1, UINT64_C(2) << 30));
-	fill_tables(tables);
-	must(node_new(&node, &c, tables, arena, 1));
-	must(packet_pool_new(&pool, 2 * BATCH_MAX));
-	node->pool = pool;
-	node->id = 1;
-	pod = (struct iface){.ops = &sink_ops, .id = 1, .role = IFACE_POD, .up = true, .mtu = 1450};
-	pod.addr = addr_from_v4(v4(10, 127, 0, 2));
-	wire = (struct iface){.ops = &sink_ops, .id = 2, .role = IFACE_WIRE, .up = true};
-	must(node_iface_attach(node, &pod));
-	must(node_iface_attach(node, &wire));
-}
-
-/* A datagram of flow @f, as the pod's kernel hands it over. */
-static struct packet *make_packet(uint32_t f)
-{
-	struct packet *p = packet_take(pool);
-	struct ipv4_hdr *ip = packet_ipv4(p);
-	struct udp_hdr *u = (void *)(ip + 1);
-	uint16_t udp_len = BYTES - sizeof(*ip);
-
-	*ip = (struct ipv4_hdr){.version_ihl = 0x45,
-				.total_len = to_be16(BYTES),
-				.frag = to_be16(IPV4_DF),
-				.ttl = TTL_DEFAULT,
-				.proto = PROTO_UDP,
-				.src = addr_to_v4(pod.addr),
-				.dst = service_address(f % services)};
-	ip->checksum = checksum_finish(checksum_partial(ip, sizeof(*ip), 0));
-	*u = (struct udp_hdr){
-	    .sport = to_be16((uint16_t)(POD_PORT_FIRST + f / services)),
-	    .dport = to_be16(80),
-	    .len = to_be16(udp_len),
-	    .checksum = checksum_fold(checksum_pseudo_v4(ip->src, ip->dst, PROTO_UDP, udp_len)),
-	};
-	p->len = BYTES;
-	p->in = &pod;
-	p->flags = PACKET_NEEDS_CSUM;
-	p->l4_off = sizeof(*ip);
-	p->csum_offset = offsetof(struct udp_hdr, checksum);
-	return p;
-}
-
-static void make_batch(struct batch *b, unsigned size)
-{
-	for (b->count = 0; b->count < size; serial++)
-		b->pkt[b->count++] = make_packet((uint32_t)(serial * STEP % flows));
-}
-
-/* ns for @packets, in batches, through the pipeline or just made and given back. */
-static uint64_t run(uint64_t packets, unsigned size, bool through)
-{
-	uint64_t start = now_ns();
 	struct batch b;
 
-	for (uint64_t n = 0; n < packets; n += size) {
-		make_batch(&b, size);
-		if (through)
-			pipeline_run(node, &b, NS_PER_S);
-		else
-			sink_send(NULL, pool, b.pkt, b.count);
+	path_lab_fill(&b, batch);
+	pipeline_run(lab.node, &b, time_ns);
+}
+
+/* ns to make @count packets in batches and give them back. */
+static uint64_t make_only(uint64_t count)
+{
+	uint64_t start = thread_ns();
+	struct batch b;
+
+	for (uint64_t n = 0; n < count; n += batch) {
+		path_lab_fill(&b, batch);
+		path_lab_sink(lab.pool, b.pkt, b.count);
 	}
-	return now_ns() - start;
+	lab.sent -= count;
+	return thread_ns() - start;
+}
+
+static uint64_t run(uint64_t count)
+{
+	uint64_t start = thread_ns();
+
+	for (uint64_t n = 0; n < count; n += batch)
+		run_batch();
+	return thread_ns() - start;
+}
+
+static uint64_t whole_batches(uint64_t count)
+{
+	return (count + batch - 1) / batch * batch;
 }
 
 static int compare(const void *a, const void *b)
@@ -209,40 +67,168 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void print_figures(const char *key, double *each)
+{
+	qsort(each, REPEATS, sizeof(each[0]), compare);
+	printf("\"%s\": %.2f, \"%s_min\": %.2f, \"%s_max\": %.2f", key, each[REPEATS / 2], key,
+	       each[0], key, each[REPEATS - 1]);
+}
+
+static double per_packet(uint64_t all, uint64_t make)
+{
+	return ((double)all - (double)make) / (double)packets;
+}
+
+static void measure_known(void)
+{
+	double each[REPEATS];
+
+	(void)run(whole_batches(lab.flows));
+	for (unsigned n = 0; n < REPEATS; n++) {
+		uint64_t make = make_only(packets);
+
+		each[n] = per_packet(run(packets), make);
+	}
+	print_figures("ns", each);
+}
+
+static void measure_new(void)
+{
+	double each[REPEATS];
+
+	for (unsigned n = 0; n < REPEATS; n++) {
+		uint64_t make = make_only(packets);
+
+		flow_table_expire(lab.node->flows, UINT64_MAX, SIZE_MAX);
+		lab.serial = 0;
+		each[n] = per_packet(run(packets), make);
+	}
+	print_figures("ns", each);
+	if (lab.node->stats.flows_new < packets)
+		must(-EPROTO);
+}
+
+/* ns that pipeline_run() takes for the batches of known flows; after each comes one of others. */
+static double beside(uint32_t first, uint32_t flows)
+{
+	uint32_t known = lab.flows;
+	uint64_t spent = 0;
+	struct batch b;
+
+	for (uint64_t n = 0; n < packets; n += batch, time_ns++) {
+		uint64_t start;
+
+		path_lab_fill(&b, batch);
+		start = clock_ns();
+		pipeline_run(lab.node, &b, time_ns);
+		spent += clock_ns() - start;
+		lab.first = first;
+		lab.flows = flows;
+		run_batch();
+		lab.first = 0;
+		lab.flows = known;
+	}
+	return (double)spent / (double)packets;
+}
+
+static void measure_full(void)
+{
+	uint32_t strangers = lab.services * (POD_PORTS - 1) - lab.flows;
+	double known[REPEATS], refused[REPEATS];
+
+	(void)run(whole_batches(lab.flows));
+	lab.node->flows->max = lab.flows;
+	for (unsigned n = 0; n < REPEATS; n++) {
+		known[n] = beside(0, lab.flows);
+		refused[n] = beside(lab.flows, strangers);
+	}
+	print_figures("beside_known", known);
+	printf(", ");
+	print_figures("beside_refused", refused);
+	printf(", \"refused\": %llu", (unsigned long long)lab.node->stats.drops[DROP_FLOW_FULL]);
+}
+
+/* Adds what each stage took for one batch. */
+static void run_stages(uint64_t *spent)
+{
+	struct stage_ctx ctx = pipeline_context(lab.node, time_ns);
+	uint64_t start, clock;
+	struct batch b;
+
+	path_lab_fill(&b, batch);
+	b.fresh = b.refused = 0;
+	clock = clock_ns();
+	start = clock_ns();
+	clock = start - clock;
+	for (unsigned s = 0; s < PIPELINE_STAGES; s++) {
+		uint64_t end;
+
+		pipeline_stages[s].run(&ctx, &b);
+		end = clock_ns();
+		spent[s] += end - start - (end - start > clock ? clock : 0);
+		start = end;
+	}
+	path_lab_sink(lab.pool, b.pkt, b.count);
+}
+
+static void measure_stages(void)
+{
+	double each[PIPELINE_STAGES][REPEATS];
+
+	(void)run(whole_batches(lab.flows));
+	for (unsigned n = 0; n < REPEATS; n++) {
+		uint64_t spent[PIPELINE_STAGES] = {0};
+
+		for (uint64_t k = 0; k < packets; k += batch)
+			run_stages(spent);
+		for (unsigned s = 0; s < PIPELINE_STAGES; s++)
+			each[s][n] = (double)spent[s] / (double)packets;
+	}
+	for (unsigned s = 0; s < PIPELINE_STAGES; s++) {
+		qsort(each[s], REPEATS, sizeof(each[s][0]), compare);
+		printf("%s\"%s\": %.2f", s ? ", " : "", trace_stage_name(pipeline_stages[s].name),
+		       each[s][REPEATS / 2]);
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*measure)(void);
+} modes[] = {
+    {"known", measure_known}, {"new", measure_new},       {"arriving", measure_known},
+    {"full", measure_full},   {"stages", measure_stages},
+};
+
+static void (*mode_named(const char *name))(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(modes[i].name, name))
+			return modes[i].measure;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	bool fresh = argc > 5 && !strcmp(argv[5], "new");
-	double each[REPEATS];
-	uint64_t packets;
-	unsigned batch;
+	const char *what = argc > 5 ? argv[5] : "known";
+	void (*measure)(void) = mode_named(what);
 
-	if (argc < 5)
+	if (argc < 5 || !measure)
 		return 2;
-	flows = (uint32_t)strtoul(argv[1], NULL, 10);
-	services = (uint32_t)strtoul(argv[2], NULL, 10);
+	lab.flows = (uint32_t)strtoul(argv[1], NULL, 10);
+	lab.services = (uint32_t)strtoul(argv[2], NULL, 10);
+	lab.arriving = !strcmp(what, "arriving");
 	batch = (unsigned)strtoul(argv[3], NULL, 10);
-	packets = strtoull(argv[4], NULL, 10) / batch * batch;
-	if (!flows || !services || flows / services + POD_PORT_FIRST > UINT16_MAX || !batch ||
-	    batch > BATCH_MAX || !packets || flows % STEP == 0 || (fresh && packets > flows))
+	if (!lab.flows || !lab.services || !batch || batch > BATCH_MAX ||
+	    lab.flows / lab.services >= POD_PORTS)
 		return 2;
-	make_node();
-	if (!fresh)
-		(void)run((flows + batch - 1) / batch * (uint64_t)batch, batch, true);
-	for (unsigned n = 0; n < REPEATS; n++) {
-		uint64_t make = run(packets, batch, false), all;
-
-		if (fresh) {
-			flow_table_expire(node->flows, UINT64_MAX, SIZE_MAX);
-			serial = 0;
-		}
-		all = run(packets, batch, true);
-		each[n] = ((double)all - (double)make) / (double)packets;
-	}
-	if (node->stats.packets != sent - REPEATS * packets ||
-	    node->stats.flows_new < (fresh ? packets : flows))
-		must(-EPROTO);
-	qsort(each, REPEATS, sizeof(each[0]), compare);
-	printf("{\"ns\": %.2f, \"ns_min\": %.2f, \"ns_max\": %.2f, \"flows\": %zu}\n",
-	       each[REPEATS / 2], each[0], each[REPEATS - 1], flow_table_count(node->flows));
+	packets = strtoull(argv[4], NULL, 10) / batch * batch;
+	if (!packets || (measure == measure_new && packets > lab.flows))
+		return 2;
+	path_lab_make(FLOWS_ROOM);
+	printf("{");
+	measure();
+	printf(", \"flows\": %zu, \"bytes_per_flow\": %.1f}\n", flow_table_count(lab.node->flows),
+	       (double)flow_table_bytes(lab.node->flows) /
+		   (double)flow_table_count(lab.node->flows));
 	return 0;
 }

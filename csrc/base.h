@@ -73,6 +73,11 @@ static inline bool addr_equal(struct addr a, struct addr b)
 	return ((a.w[0] ^ b.w[0]) | (a.w[1] ^ b.w[1])) == 0;
 }
 
+static inline struct addr addr_and(struct addr a, struct addr mask)
+{
+	return (struct addr){{a.w[0] & mask.w[0], a.w[1] & mask.w[1]}};
+}
+
 /* What names a flow in one direction. Ports are L4 ports; for ICMP echo both hold the identifier
  * (request: sport = id, dport = 0; reply: sport = 0, dport = id), for other protocols zero.
  */

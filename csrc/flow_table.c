@@ -19,7 +19,7 @@
 #include "flow_index.h"
 
 enum {
-	RECLAIM_BUDGET = 256, /* records to look at for an expired one when the table is full */
+	RECLAIM_BUDGET = 32, /* records to look at for an expired one when the table is full */
 };
 static_assert(FLOW_ARENA_VERSION == 2 && sizeof(struct flow) == 104, "a new layout: a new version");
 static_assert(FLOWS_MAX < FLOW_NAME_MAX / 2, "a record's number and direction fit in a name");
@@ -189,13 +189,8 @@ static bool pair_in_use(struct flow_table *t, const struct flow_pair *pair, uint
 	       key_in_use(t, &pair->reply, pair->reply_hash, now_ns);
 }
 
-/* Whether there is room for one more. A full table is searched for an expired flow, in vain only
- * once in a moment: a flood that is refused must not slow down what is established.
- */
-static bool has_room(struct flow_table *t, uint64_t now_ns)
+bool flow_table_reclaim(struct flow_table *t, uint64_t now_ns)
 {
-	if (LIKELY(t->count < t->max))
-		return true;
 	if (t->barren_ns == now_ns)
 		return false;
 	if (flow_table_expire(t, now_ns, RECLAIM_BUDGET))
@@ -213,7 +208,7 @@ int flow_table_insert(struct flow_table *t, const struct flow_pair *pair, enum f
 
 	if (pair_in_use(t, pair, now_ns))
 		return -EEXIST;
-	if (!has_room(t, now_ns))
+	if (!flow_table_has_room(t, now_ns))
 		return -ENOSPC;
 	record = record_take(t);
 	if (!record--)

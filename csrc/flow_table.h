@@ -224,6 +224,21 @@ static inline void flow_table_prefetch_insert(const struct flow_table *t,
 }
 
 /**
+ * flow_table_reclaim() - Look for an expired flow in a full table and forget it
+ *
+ * In vain only once in a moment: a flood that is refused must not slow down what is established.
+ */
+bool flow_table_reclaim(struct flow_table *t, uint64_t now_ns);
+
+/**
+ * flow_table_has_room() - Whether one more flow would be remembered now
+ */
+static inline bool flow_table_has_room(struct flow_table *t, uint64_t now_ns)
+{
+	return LIKELY(t->count < t->max) || flow_table_reclaim(t, now_ns);
+}
+
+/**
  * flow_table_insert() - Remember a flow
  * @t:		table
  * @pair:	its keys

@@ -70,17 +70,19 @@ struct trace_filter {
 
 enum { WAY_BITS = 10 };
 
-/* Where packets to one destination leave, as stage_route found it out last; in a direct-mapped
- * table. An epoch is a state of the tables and ifaces that routes depend on.
+/* Where packets to a destination leave, as stage_route found it out last; in a direct-mapped table.
+ * An epoch is a state of the tables and ifaces that routes depend on.
  */
 struct way {
-	struct addr dst;
-	uint64_t epoch; /* 0: none */
+	struct addr dst; /* an address, or a range's first */
+	uint64_t epoch;  /* 0: none; with WAY_RANGE: for all of node.way_mask's range */
 	struct iface *out;
 	const struct peer_row *peer;
 	uint16_t mtu;
 	uint8_t router_from; /* role of ifaces between which and out is nothing but a router */
 };
+
+#define WAY_RANGE (UINT64_C(1) << 63)
 
 /* The tables that ways were found in. A table's address is given to another one only after a
  * generation in which nobody could see it.
@@ -116,6 +118,7 @@ struct node {
 	struct way *ways;   /* stage_route's */
 	uint64_t way_epoch; /* changes with way_tables and with the ifaces above */
 	struct way_tables way_tables;
+	struct addr way_mask; /* of the longest prefix in way_tables.routes */
 
 	struct packet_pool *pool; /* its worker's */
 	struct trace *trace;      /* its worker's */

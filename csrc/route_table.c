@@ -26,11 +26,6 @@ static struct addr prefix_mask(unsigned len)
 	return m;
 }
 
-static inline struct addr addr_and(struct addr a, struct addr mask)
-{
-	return (struct addr){{a.w[0] & mask.w[0], a.w[1] & mask.w[1]}};
-}
-
 static int row_check(const struct route_row *r)
 {
 	if (r->len > LENGTH_MAX || r->kind >= ROUTE_KIND_COUNT)
@@ -94,7 +89,7 @@ int route_table_new(struct route_table **out, const struct route_row *rows, size
 		return -ENOMEM;
 	t->count = count;
 	slots = levels_lay_out(t, per_length);
-	t->slots = malloc((slots + 1) * sizeof(t->slots[0]));
+	t->slots = calloc(slots + 1, sizeof(t->slots[0]));
 	err = -ENOMEM;
 	if (!t->slots)
 		goto fail;
@@ -116,6 +111,29 @@ void route_table_free(struct route_table *t)
 		return;
 	free(t->slots);
 	free(t);
+}
+
+struct addr route_table_mask(const struct route_table *t)
+{
+	return t->level_count ? t->levels[0].mask : prefix_mask(0);
+}
+
+bool route_table_splits(const struct route_table *t, struct addr prefix, struct addr mask)
+{
+	for (uint32_t i = 0; i < t->level_count; i++) {
+		const struct route_level *l = &t->levels[i];
+
+		if (addr_equal(addr_and(mask, l->mask), l->mask))
+			return false; /* as long or shorter, as are those that follow */
+		for (uint32_t k = 0; k <= l->slots_mask; k++) {
+			const struct route_row *r = &t->slots[l->first + k];
+
+			if (r->kind != ROUTE_KIND_COUNT &&
+			    addr_equal(addr_and(r->prefix, mask), prefix))
+				return true;
+		}
+	}
+	return false;
 }
 
 size_t route_table_count(const struct route_table *t)

@@ -91,14 +91,25 @@ static inline const struct route_row *route_table_find(const struct route_table 
 {
 	for (uint32_t i = 0; i < t->level_count; i++) {
 		const struct route_level *l = &t->levels[i];
-		const struct addr prefix = {{dst.w[0] & l->mask.w[0], dst.w[1] & l->mask.w[1]}};
-		const struct route_row *r = route_probe(t, l, prefix);
+		const struct route_row *r = route_probe(t, l, addr_and(dst, l->mask));
 
 		if (r->kind != ROUTE_KIND_COUNT)
 			return r;
 	}
 	return NULL;
 }
+
+/**
+ * route_table_mask() - Of the longest prefix in the table; none: of length 0
+ */
+struct addr route_table_mask(const struct route_table *t);
+
+/**
+ * route_table_splits() - Whether a longer prefix than @mask lies within @prefix
+ *
+ * If not, all addresses within @prefix have the same row. Looks at every row.
+ */
+bool route_table_splits(const struct route_table *t, struct addr prefix, struct addr mask);
 
 size_t route_table_count(const struct route_table *t);
 

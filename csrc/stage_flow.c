@@ -49,6 +49,13 @@ static void new_flow(const struct stage_ctx *ctx, struct batch *b, unsigned i)
 								: DROP_FLOW_INVALID);
 		return;
 	}
+	/* before a Service is looked up for it, as nf_conntrack does; stage_translate knows for
+	 * sure
+	 */
+	if (UNLIKELY(!flow_table_has_room(ctx->node->flows, ctx->now_ns))) {
+		packet_drop(p, DROP_FLOW_FULL);
+		return;
+	}
 	p->flags |= PACKET_NEW_FLOW;
 	b->fresh |= UINT64_C(1) << i;
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_NEW, 0, 0);
@@ -113,10 +120,12 @@ static void known(const struct stage_ctx *ctx, struct batch *b, unsigned i, stru
 		flow_table_remove(n->flows, f);
 }
 
-static void any_packet(const struct stage_ctx *ctx, struct batch *b, unsigned i)
+/* Without a guess there is no flow: none is inserted in this stage. */
+static void any_packet(const struct stage_ctx *ctx, struct batch *b, unsigned i,
+		       struct flow_guess g)
 {
 	struct packet *p = b->pkt[i];
-	struct flow *f;
+	struct flow *f = NULL;
 
 	if (p->verdict != VERDICT_CONTINUE)
 		return;
@@ -124,7 +133,8 @@ static void any_packet(const struct stage_ctx *ctx, struct batch *b, unsigned i)
 		related(ctx, p);
 		return;
 	}
-	f = flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
+	if (g.flow)
+		f = flow_table_find(ctx->node->flows, &p->key, p->hash, ctx->now_ns, &p->reply);
 	if (f)
 		known(ctx, b, i, f);
 	else
@@ -159,5 +169,5 @@ void stage_flow(const struct stage_ctx *ctx, struct batch *b)
 		guess[i] = flow_table_guess(flows, b->pkt[i]->hash);
 	for (unsigned i = 0; i < count; i++)
 		if (UNLIKELY(!goes_on(ctx, b->pkt[i], guess[i])))
-			any_packet(ctx, b, i);
+			any_packet(ctx, b, i, guess[i]);
 }

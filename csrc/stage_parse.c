@@ -16,45 +16,57 @@ static inline bool plain_addresses(const struct packet *p, const struct head *h)
 	return LIKELY(!never_forwarded(h->dst)) && LIKELY(src != h->dst);
 }
 
+/* Bytes of the L4 header of TCP or UDP, 0 if anything is wrong with it or it is of another
+ * protocol.
+ * @len: bytes from it to the end of the packet, at least those of UDP's
+ */
+static inline uint16_t plain_l4(const uint8_t *l4, uint8_t proto, uint32_t len)
+{
+	uint16_t header, claimed;
+
+	if (proto == PROTO_UDP) {
+		claimed = from_be16(((const struct udp_hdr *)(const void *)l4)->len);
+		header = sizeof(struct udp_hdr);
+		return LIKELY(claimed >= header) && LIKELY(claimed <= len) ? header : 0;
+	}
+	if (UNLIKELY(proto != PROTO_TCP) || UNLIKELY(len < sizeof(struct tcp_hdr)))
+		return 0;
+	header = (uint16_t)((((const struct tcp_hdr *)(const void *)l4)->data_off >> 4) * 4);
+	return LIKELY(header >= sizeof(struct tcp_hdr)) && LIKELY(header <= len) ? header : 0;
+}
+
+/* What a vnet header says about the checksum is true, or there is none. */
+static inline bool plain_offload(const struct packet *p, uint8_t proto)
+{
+	uint16_t at = proto == PROTO_UDP ? offsetof(struct udp_hdr, checksum)
+					 : offsetof(struct tcp_hdr, checksum);
+
+	return !(p->flags & PACKET_NEEDS_CSUM) ||
+	       (LIKELY(p->csum_offset == at) &&
+		(LIKELY(p->l4_off == sizeof(struct ipv4_hdr)) || p->in->role == IFACE_WIRE));
+}
+
 /* A whole TCP or UDP packet that is no super-packet, without IPv4 options, with nothing wrong: what
- * stage_parse_any() makes of it, in a straight line. False, and nothing is done, for everything
- * else.
+ * stage_parse_any() makes of it, in a straight line. False, and nothing is done, for all others.
  */
 static inline bool parse_plain(struct packet *p, uint64_t seed)
 {
-	const size_t ihl = sizeof(struct ipv4_hdr);
+	const uint32_t ihl = sizeof(struct ipv4_hdr), least = ihl + sizeof(struct udp_hdr);
 	const uint64_t frag = (uint64_t)to_be16(IPV4_MF | IPV4_OFFSET) << 48;
 	const uint8_t *l4 = p->data + ihl;
+	uint16_t header;
 
-	if (UNLIKELY(p->len < ihl + sizeof(struct udp_hdr)) || UNLIKELY(p->gso_type))
+	if (UNLIKELY(p->len < least) || UNLIKELY(p->gso_type))
 		return false;
 	struct head h = head_load(p);
-	uint32_t total = head_total(&h), l4_len = total - (uint32_t)ihl;
-	uint16_t header, csum;
+	uint32_t total = head_total(&h);
 
 	if (UNLIKELY((h.first & (frag | 0xff)) != 0x45) || UNLIKELY(total > p->len) ||
-	    UNLIKELY(total < ihl + sizeof(struct udp_hdr)) || UNLIKELY(!head_sums_up(&h)) ||
+	    UNLIKELY(total < least) || UNLIKELY(!head_sums_up(&h)) ||
 	    UNLIKELY(!plain_addresses(p, &h)))
 		return false;
-	if (head_proto(&h) == PROTO_UDP) {
-		uint16_t claimed = from_be16(((const struct udp_hdr *)(const void *)l4)->len);
-
-		header = sizeof(struct udp_hdr);
-		csum = offsetof(struct udp_hdr, checksum);
-		if (UNLIKELY(claimed < header) || UNLIKELY(claimed > l4_len))
-			return false;
-	} else {
-		csum = offsetof(struct tcp_hdr, checksum);
-		if (UNLIKELY(head_proto(&h) != PROTO_TCP) || l4_len < sizeof(struct tcp_hdr))
-			return false;
-		header =
-		    (uint16_t)((((const struct tcp_hdr *)(const void *)l4)->data_off >> 4) * 4);
-		if (UNLIKELY(header < sizeof(struct tcp_hdr)) || UNLIKELY(header > l4_len))
-			return false;
-	}
-	if ((p->flags & PACKET_NEEDS_CSUM) &&
-	    (UNLIKELY(p->csum_offset != csum) ||
-	     (UNLIKELY(p->l4_off != ihl) && p->in->role != IFACE_WIRE)))
+	header = plain_l4(l4, head_proto(&h), total - ihl);
+	if (UNLIKELY(!header) || UNLIKELY(!plain_offload(p, head_proto(&h))))
 		return false;
 	p->len = total;
 	p->l4_off = (uint16_t)ihl;

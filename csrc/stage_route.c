@@ -167,8 +167,8 @@ static void check_out(const struct stage_ctx *ctx, struct packet *p)
 	check_mtu(ctx, p);
 }
 
-/* Sets out and peer, or another verdict. */
-static void find_way(const struct stage_ctx *ctx, struct packet *p)
+/* Sets out and peer, or another verdict; returns the row that said so, NULL if none did. */
+static const struct route_row *find_way(const struct stage_ctx *ctx, struct packet *p)
 {
 	const struct route_row *row = stage_route_lookup(ctx, p->to.dst);
 
@@ -180,13 +180,14 @@ static void find_way(const struct stage_ctx *ctx, struct packet *p)
 	if (LIKELY(p->verdict == VERDICT_CONTINUE))
 		stage_trace(ctx, p, TRACE_ROUTE, TRACE_ROUTED, row ? row->kind : ROUTE_PEER,
 			    row ? row->index : 0);
+	return row;
 }
 
 void stage_route_packet(const struct stage_ctx *ctx, struct packet *p)
 {
 	p->out = NULL;
 	p->flags &= (uint16_t)~(PACKET_ROUTED | PACKET_MAY_FRAGMENT);
-	find_way(ctx, p);
+	(void)find_way(ctx, p);
 	if (p->verdict == VERDICT_CONTINUE)
 		check_out(ctx, p);
 }
@@ -199,6 +200,7 @@ static uint64_t current_epoch(const struct stage_ctx *ctx)
 
 	if (UNLIKELY(memcmp(&n->way_tables, &now, sizeof(now)) != 0)) {
 		n->way_tables = now;
+		n->way_mask = ctx->routes ? route_table_mask(ctx->routes) : (struct addr){{0, 0}};
 		n->way_epoch++;
 	}
 	return n->way_epoch;
@@ -211,16 +213,28 @@ static inline struct way *way_to(struct node *n, struct addr dst)
 	return &n->ways[x >> (64 - WAY_BITS)];
 }
 
+/* The way to an address: its range's or, where the node's own routes split that, its own. */
+static inline const struct way *way_known(struct node *n, struct addr dst, uint64_t epoch)
+{
+	struct addr range = addr_and(dst, n->way_mask);
+	const struct way *w = way_to(n, range);
+
+	if (LIKELY(w->epoch == (epoch | WAY_RANGE)) && LIKELY(addr_equal(w->dst, range)))
+		return w;
+	w = way_to(n, dst);
+	return LIKELY(w->epoch == epoch) && LIKELY(addr_equal(w->dst, dst)) ? w : NULL;
+}
+
 /* Between a pod and a wire, by a way that is known: what route_packet() does then, in a line. */
 static inline bool take_way(struct node *n, struct packet *p, uint64_t epoch)
 {
-	const struct way *w = way_to(n, p->to.dst);
+	const struct way *w;
 
-	if (UNLIKELY(packet_is_odd(p)) || UNLIKELY(w->epoch != epoch) ||
-	    UNLIKELY(!addr_equal(w->dst, p->to.dst)) || UNLIKELY(!w->out->up))
+	if (UNLIKELY(packet_is_odd(p)))
 		return false;
-	if (UNLIKELY(p->in->role != w->router_from) || UNLIKELY(p->masquerade) ||
-	    UNLIKELY(p->gso_type) || UNLIKELY(p->len > w->mtu) ||
+	w = way_known(n, p->to.dst, epoch);
+	if (UNLIKELY(!w) || UNLIKELY(!w->out->up) || UNLIKELY(p->in->role != w->router_from) ||
+	    UNLIKELY(p->masquerade) || UNLIKELY(p->gso_type) || UNLIKELY(p->len > w->mtu) ||
 	    UNLIKELY(packet_ipv4(p)->ttl <= 1))
 		return false;
 	p->out = w->out;
@@ -241,19 +255,35 @@ static uint8_t router_from(const struct iface *out)
 	}
 }
 
+static void remember_way(const struct stage_ctx *ctx, const struct packet *p, uint64_t epoch,
+			 const struct route_row *row)
+{
+	struct node *n = ctx->node;
+	struct way w = {.dst = addr_and(p->to.dst, n->way_mask),
+			.epoch = epoch | WAY_RANGE,
+			.out = p->out,
+			.peer = p->peer,
+			.mtu = mtu_of(n, p->out),
+			.router_from = router_from(p->out)};
+
+	if (router_from(p->out) == UINT8_MAX || way_known(n, p->to.dst, epoch))
+		return; /* never taken; known, but the packet was not plain */
+	/* peers on the underlay are found by address */
+	if (!row || (row->kind != ROUTE_PEER && row->kind != ROUTE_POD) ||
+	    (ctx->local && route_table_splits(ctx->local, w.dst, n->way_mask))) {
+		w.dst = p->to.dst;
+		w.epoch = epoch;
+	}
+	*way_to(n, w.dst) = w;
+}
+
 static void route_packet(const struct stage_ctx *ctx, struct packet *p, uint64_t epoch)
 {
-	struct way *w = way_to(ctx->node, p->to.dst);
+	const struct route_row *row = find_way(ctx, p);
 
-	find_way(ctx, p);
 	if (p->verdict != VERDICT_CONTINUE)
 		return;
-	*w = (struct way){.dst = p->to.dst,
-			  .epoch = epoch,
-			  .out = p->out,
-			  .peer = p->peer,
-			  .mtu = mtu_of(ctx->node, p->out),
-			  .router_from = router_from(p->out)};
+	remember_way(ctx, p, epoch, row);
 	check_out(ctx, p);
 }
 

@@ -91,6 +91,8 @@ static void begin_finds(const struct stage_ctx *ctx, const struct batch *b)
 /* Only packets of new flows. */
 void stage_service(const struct stage_ctx *ctx, struct batch *b)
 {
+	if (!b->fresh)
+		return;
 	begin_finds(ctx, b);
 	for (uint64_t left = b->fresh; left; left &= left - 1) {
 		struct packet *p = b->pkt[__builtin_ctzll(left)];
