@@ -327,7 +327,9 @@ class Workloads:
             stored = view.get(key) if key is not None else None
             if run is None or stored is None or uid_of(stored) != uid:
                 continue
-            changed = pod_status.with_run(stored, Pod.parse(stored), run, now)
+            known = self._known.get(uid)
+            pod = known.pod if known and known.stored is stored else Pod.parse(stored)
+            changed = pod_status.with_run(stored, pod, run, now)
             if changed is not stored:
                 writes.append(Update(changed))
         try:
