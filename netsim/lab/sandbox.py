@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from netsim.errors import NetsimError
 from netsim.lab.hosts import node_hosts, pod_hosts, pod_resolv_conf, short_hostname
 from netsim.lab.names import interface_name
 from netsim.linux import net, ns, syscalls, tun
@@ -168,6 +169,10 @@ class Maker:
         """A pod: `net`, `uts`, `mnt`, `tun` (eth0)."""
         return self._run(self._create_pod, pod)
 
+    def create_pods(self, pods: Sequence[PodNet]) -> list[Fds | Exception]:
+        """Many of them for one change of threads; for each that failed, what went wrong."""
+        return self._run(self._create_pods, pods)
+
     def update_routes(self, node: str, fds: Mapping[str, int], wanted: Sequence[Route]) -> int:
         """Make a node's routes equal `wanted` (see node_routes); how many changed."""
         return self._run(self._update_routes, node, fds["net"], wanted)
@@ -208,6 +213,16 @@ class Maker:
         finally:
             syscalls.close_quick(root)
         net.disable_ipv6()
+
+    def _create_pods(self, pods: Sequence[PodNet]) -> list[Fds | Exception]:
+        made: list[Fds | Exception] = []
+        for pod in pods:
+            try:
+                made.append(self._create_pod(pod))
+            except (OSError, NetsimError) as error:
+                made.append(error)
+            ns.enter(self._home)
+        return made
 
     def _create_pod(self, pod: PodNet) -> Fds:
         what = f"pod {pod.namespace}/{pod.name}"

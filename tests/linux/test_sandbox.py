@@ -143,6 +143,20 @@ def test_a_failure_names_the_pod_and_leaks_no_descriptor(maker: Maker) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_of_many_pods_only_the_bad_one_is_missing(maker: Maker) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    first, bad, last = maker.create_pods([pod(0), replace(pod(1), mtu=1), pod(2)])
+    assert isinstance(bad, OSError)
+    assert "default/pod-1 eth0" in str(bad)
+    assert not isinstance(first, Exception)
+    assert not isinstance(last, Exception)
+    with held(first) as one, held(last) as two:
+        assert (run(one, "hostname"), run(two, "hostname")) == ("pod-0\n", "pod-2\n")
+        assert run(one, "cat", "/proc/mounts").count(" /etc/hosts ") == 1
+        assert run(two, "cat", "/proc/mounts").count(" /etc/hosts ") == 1
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_nodes_reach_each_other_over_the_fabric(maker: Maker) -> None:
     other = replace(
         NODE,
