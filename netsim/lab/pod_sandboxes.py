@@ -14,7 +14,6 @@ from netsim.lab.init_starts import Starts
 from netsim.lab.sandbox import Maker, PodNet
 from netsim.linux import ns
 
-
 # Sandboxes for one change of threads, which waits for the interpreter's lock: twice a millisecond.
 TOGETHER = 16
 

@@ -323,11 +323,10 @@ class Workloads:
         view, now = self._store.view(), self._clock.now()
         writes: list[Write] = []
         for uid in dirty:
-            run, key = self._runs.get(uid), self._keys.get(uid)
+            run, key, known = self._runs.get(uid), self._keys.get(uid), self._known.get(uid)
             stored = view.get(key) if key is not None else None
             if run is None or stored is None or uid_of(stored) != uid:
                 continue
-            known = self._known.get(uid)
             pod = known.pod if known and known.stored is stored else Pod.parse(stored)
             changed = pod_status.with_run(stored, pod, run, now)
             if changed is not stored:
