@@ -33,7 +33,7 @@ from netsim.controllers.clock import rfc3339
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.answers import DataPlane
 from netsim.dataplane.messages import Hello
-from netsim.dataplane.process import listen, raise_file_limit, serve
+from netsim.dataplane.process import expect_many_rows, listen, raise_file_limit, serve
 from netsim.lab.admission import Admission
 from netsim.lab.dataplane_link import DataplaneLink
 from netsim.lab.initial import ingest
@@ -63,6 +63,7 @@ def run_dataplane(path: Path) -> None:
     """The data plane process, which ends with us."""
     syscalls.die_with_parent(9)
     raise_file_limit()
+    expect_many_rows()
     with listen(path) as listener:
         serve(listener, DataPlane(descriptors))
 
@@ -199,6 +200,7 @@ def main() -> None:
         run_dataplane(Path(sys.argv[1]))
         return
     syscalls.die_with_parent(9)
+    expect_many_rows()
     services, endpoints, nodes = map(int, sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         case = ControlCase(Path(folder), services, endpoints, nodes)

@@ -40,7 +40,7 @@ class PortName(NamedTuple):
 # one that stays before one that terminates (P-24), then a ready one.
 STAYING, READY, SERVING = 4, 2, 1
 ALL_BITS = STAYING + READY + SERVING
-SOUND = {"ready": True, "serving": True, "terminating": False}
+SOUND = ({"ready": True, "serving": True, "terminating": False}, {"ready": True})
 
 Members = Mapping[int, int]
 """Endpoints of a slice: conditions by address."""
@@ -61,8 +61,7 @@ def read_slice(slice_: Json) -> Slice:
     for endpoint in items(slice_, "endpoints"):
         addresses, conditions = endpoint.get("addresses"), endpoint.get("conditions")
         if isinstance(addresses, list) and addresses:
-            sound = conditions == SOUND  # as most are
-            bits = ALL_BITS if sound else _bits(mapping(endpoint, "conditions"))
+            bits = ALL_BITS if conditions in SOUND else _bits(mapping(endpoint, "conditions"))
             addr = parse_address(addresses[0])
             members[addr] = bits if addr not in members else max(bits, members[addr])
     ports = {

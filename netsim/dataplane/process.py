@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("netsim.dataplane")
 
 CHUNK_BYTES = 1 << 18
-YOUNG_MAX = 50_000  # net allocations before the collector looks at them: rows come by the thousand
+YOUNG_MAX = 50_000  # net allocations before the collector looks at them
 FDS_MAX = 8
 CLIENT_TIMEOUT_S = 10.0  # a client that does not read its answer is let go
 
@@ -124,12 +124,17 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def expect_many_rows() -> None:
+    """Let the collector wait for more objects than usual: rows come by the ten thousand."""
+    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
+
+
 def main() -> int:
     """Run until SIGTERM."""
     from netsim.lab.init_client import InitClient  # here, for tests that have no init
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
+    expect_many_rows()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     raise_file_limit()
     state = Path(os.environ["NETSIM_STATE"])

@@ -33,6 +33,7 @@ from netsim.controllers.clock import rfc3339
 from netsim.controllers.objects import uid_of
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.messages import Hello
+from netsim.dataplane.process import expect_many_rows
 from netsim.errors import NetsimError
 from netsim.lab import kernel_drops, names
 from netsim.lab.admission import Admission
@@ -58,8 +59,6 @@ RETRY_S = 0.5
 GATHER_MAX_S = 0.02
 # Changes after which what they left is taken out of the collector's sight, when all is quiet.
 FREEZE_AFTER = 1000
-# Net allocations before the collector looks at the young: passes over large labs make many objects.
-YOUNG_MAX = 50_000
 KNOWN_UPDATES = 10_000
 # A pass must not starve the thread that makes sandboxes (2.5 ms a pod instead of 21).
 SWITCH_INTERVAL_S = 0.001
@@ -255,7 +254,7 @@ def main() -> None:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
+    expect_many_rows()
     state = Path(os.environ["NETSIM_STATE"])
 
     async def start() -> None:
