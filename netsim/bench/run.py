@@ -89,9 +89,9 @@ def facts_of(sides: Sequence[Side]) -> dict[str, object]:
 
 def traffic(options: Options, sides: Sequence[Side], report: Report) -> list[Row]:
     """The works that need the two nodes, four servers and one Service only."""
-    wanted = [work for work in WORKS if work.group in options.works]
-    if options.cross_check and "throughput" in options.works:
-        wanted.append(CROSS_CHECK)
+    known = (*WORKS, CROSS_CHECK) if options.cross_check else WORKS
+    wanted = [work for work in known if work.group in options.works]
+    wanted.sort(key=lambda work: TRAFFIC.index(work.group))
     return [
         row
         for work in wanted

@@ -17,6 +17,7 @@ from netsim.bench.space import ToolError, stop
 
 DATAGRAM_BYTES = 64
 TRIAL_S = 0.2
+IPERF3_PORT = "5301"  # its own is taken by the load
 
 Measure = Callable[[Side, float], Figures]
 Report = Callable[[str], None]
@@ -53,14 +54,16 @@ def iperf3(side: Side, seconds: float) -> Figures:
     """Another program's opinion of the bulk rate, to a pod on the other node."""
     address = side.address("server0")
     assert address is not None
-    server = side.space("server0").popen(["iperf3", "-s", "-1"], stdout=subprocess.PIPE)
+    server = side.space("server0").popen(
+        ["iperf3", "-s", "-1", "-p", IPERF3_PORT], stdout=subprocess.PIPE
+    )
     try:
         assert server.stdout is not None
         while "listening" not in (line := server.stdout.readline()):
             if not line:
                 raise ToolError("iperf3 -s", "did not start")
         took = str(max(1, round(seconds)))
-        argv = ("iperf3", "-c", address, "-C", "cubic", "-t", took, "-J")
+        argv = ("iperf3", "-c", address, "-p", IPERF3_PORT, "-C", "cubic", "-t", took, "-J")
         answer = json.loads(side.space(CLIENT).run(*argv, timeout_s=seconds + load.PATIENCE_S))
     finally:
         stop(server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,36 @@ def test_every_peer_carries_the_traffic(peer: str) -> None:
     sides = measured("throughput", "--peer", peer, "--wire", "udp")
     assert set(sides) == {"gbit_s", "gbit_s_8", "near_gbit_s"}
     assert all(found[peer]["median"] > 0 for found in sides.values())
+
+
+@linux
+def test_a_peer_that_lacks_something_is_refused_with_the_fix(tmp_path: Path) -> None:
+    for tool in ("ip", "bridge", "sysctl"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    done = subprocess.run(
+        [*NETSIM, "latency", "--force"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": str(tmp_path)},
+        timeout=60,
+    )
+    assert done.returncode == 4
+    assert "peer kernel can not be built" in done.stderr
+    assert "install iptables-restore; or --peer none" in done.stderr
+
+
+@linux
+def test_iperf3_is_asked_too() -> None:
+    sides = measured("throughput", "--cross-check", "--wire", "fabric", "--spec", "workers=2")
+    assert set(sides["iperf3_gbit_s"]) == {"netsim-fabric", "kernel"}
+
+
+@linux
+def test_a_field_that_a_lab_has_not_is_refused() -> None:
+    done = bench("latency", "--peer", "none", "--force", "--spec", "wokers=1", code=2)
+    assert "wokers" in done.stderr
+    bench("latency", "--force", "--spec", "workers", code=2)
 
 
 @linux
