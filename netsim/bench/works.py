@@ -54,9 +54,8 @@ def iperf3(side: Side, seconds: float) -> Figures:
     """Another program's opinion of the bulk rate, to a pod on the other node."""
     address = side.address("server0")
     assert address is not None
-    server = side.space("server0").popen(
-        ["iperf3", "-s", "-1", "-p", IPERF3_PORT], stdout=subprocess.PIPE
-    )
+    serve = ("iperf3", "-s", "-1", "-p", IPERF3_PORT, "--forceflush")
+    server = side.space("server0").popen(serve, stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None
         while "listening" not in (line := server.stdout.readline()):
