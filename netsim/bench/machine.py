@@ -37,7 +37,9 @@ def facts(status: Json | None = None) -> dict[str, object]:
 
 def dataplane_facts(dataplane: Mapping[str, object]) -> dict[str, object]:
     """How the data plane works: its I/O method and workers."""
-    return {"io": dataplane.get("io", "?"), "workers": dataplane.get("workers", "?")}
+    reason = dataplane.get("ioReason")
+    io = f"{dataplane.get('io', '?')}{f' ({reason})' if reason else ''}"
+    return {"io": io, "workers": dataplane.get("workers", "?")}
 
 
 def cpu_model(cpuinfo: str) -> str:

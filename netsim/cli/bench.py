@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -101,6 +102,7 @@ def bench_command(
         cross_check=cross_check,
         force=force,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what runs is taken down
     with progress(quiet=quiet) as report:
         result = run(options, report.step)
         report.done(f"{len(result.rows)} figures")

@@ -149,7 +149,9 @@ def left_over() -> list[str]:
 
 
 @linux
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+)
 def test_nothing_stays_when_it_is_interrupted(number: signal.Signals, code: int) -> None:
     argv = [*NETSIM, "latency", "--force", "--wire", "fabric", "--peer", "none"]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:

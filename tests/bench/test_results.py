@@ -65,3 +65,9 @@ def test_numbers_have_three_digits_or_more() -> None:
 def test_the_processor_is_named() -> None:
     assert machine.cpu_model("processor: 0\nmodel name\t: AMD EPYC 7\nflags: x\n") == "AMD EPYC 7"
     assert machine.cpu_model("nothing") != ""
+
+
+def test_the_io_method_is_told_with_its_reason() -> None:
+    told = machine.dataplane_facts({"io": "epoll", "ioReason": "forbidden here", "workers": 2})
+    assert told == {"io": "epoll (forbidden here)", "workers": 2}
+    assert machine.dataplane_facts({"io": "io_uring", "ioReason": ""})["io"] == "io_uring"
