@@ -55,14 +55,16 @@ class Tally:
     """What the clients and the churn say."""
 
     requests: int = 0
-    worst_gap_ms: float = 0.0
     changes: int = 0
+    worst_gap_ms: dict[str, float] = field(default_factory=dict)  # by client
     failures: list[str] = field(default_factory=list)
 
-    def note(self, found: load.Figures) -> None:
+    def note(self, client: str, found: load.Figures) -> None:
         """A client's segment has ended."""
-        self.requests += int(found.get("answered", 0))
-        self.worst_gap_ms = max(self.worst_gap_ms, found.get("gap_ms", 0.0))
+        if "answered" in found:
+            self.requests += int(found["answered"])
+            worst = self.worst_gap_ms.get(client, 0.0)
+            self.worst_gap_ms[client] = max(worst, found["gap_ms"])
 
 
 def growth(values: Sequence[float]) -> float:
@@ -75,8 +77,11 @@ def growth(values: Sequence[float]) -> float:
 def judge(samples: Sequence[Sample], tally: Tally) -> list[str]:
     """Everything that is wrong, empty when the soak has passed. Pure."""
     problems = [f"lost: {failure}" for failure in tally.failures]
-    if tally.worst_gap_ms > STALL_MS:
-        problems.append(f"stall: {tally.worst_gap_ms:.0f} ms without a finished request")
+    problems += [
+        f"stall: {client}: {gap_ms:.0f} ms without a finished request"
+        for client, gap_ms in tally.worst_gap_ms.items()
+        if gap_ms > STALL_MS
+    ]
     if not tally.requests:
         problems.append("no request was answered")
     warm = samples[int(len(samples) * WARM_SHARE) :]
@@ -186,7 +191,7 @@ class Soak:
     def _ask(self, client: Space, what: str, host: str, numbers: tuple[object, ...]) -> None:
         found = load.ask(client, what, host, SEGMENT_S, *numbers)
         with self._lock:
-            self.tally.note(found)
+            self.tally.note(f"{what} {host}", found)
 
     def _churn(self) -> None:
         lab, turn = self._side.lab, self.tally.changes
