@@ -36,6 +36,8 @@ REPLICAS = (2, 6)
 OTHERS = 20  # Services that come and go
 SEGMENT_S = 2.0  # of a client
 CHURN_S, SAMPLE_S = 2.0, 1.0
+# A server that goes on for a second when it is told to end: what is under way is answered.
+DRAINING = "trap 'sleep 1; exit 0' TERM; (trap '' TERM; exec \"$0\" serve \"$1\") & wait"
 WARM_SHARE = 0.25  # of the time: tables and heaps reach their size
 GROWTH_MAX, FDS_MAX, FLOWS_MAX = 0.02, 8, 1.1
 STALL_MS = 1000.0
@@ -127,7 +129,7 @@ def churned_manifests() -> list[Manifest]:
     container = {
         "name": "main",
         "image": "none",
-        "command": [load.program(), "serve", str(PORT)],
+        "command": ["sh", "-c", DRAINING, load.program(), str(PORT)],
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
     }
     template = {"metadata": {"labels": {"app": "churned"}}, "spec": {"containers": [container]}}
