@@ -46,8 +46,9 @@ struct worker {
 	uint64_t spin_until_ns; /* POLLING_SPIN: when to sleep if nothing comes */
 
 	pthread_t thread;
-	bool running; /* control thread's own */
-	bool leaving; /* worker's own: the loop ends */
+	uint64_t cpu_ns; /* of its thread, as engine_balance() saw it last */
+	bool running;    /* control thread's own */
+	bool leaving;    /* worker's own: the loop ends */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
 
@@ -78,7 +79,8 @@ struct engine {
 	bool stepped;
 	bool started;
 	enum io_method io;
-	int io_error;     /* why it is not io_uring */
+	int io_error; /* why it is not io_uring */
+	uint64_t balanced_ns;
 	uint64_t step_ns; /* time of a stepped engine */
 
 	/* control thread's own; by id */
@@ -115,6 +117,12 @@ unsigned worker_receive(struct worker *w, struct iface *i);
  * worker_unready() - Take an iface that goes away off the ready list
  */
 void worker_unready(struct worker *w, const struct iface *gone);
+
+/**
+ * worker_node_room() - Make room for one more node
+ */
+int worker_node_room(struct worker *w);
+void worker_node_remove(struct worker *w, const struct node *n);
 
 /* engine_call.c */
 

@@ -25,19 +25,28 @@ static struct worker *choose_worker(struct engine *e)
 	return &e->workers[best];
 }
 
+int worker_node_room(struct worker *w)
+{
+	size_t room = w->node_room ? w->node_room * 2 : 16;
+	struct node **grown;
+
+	if (w->node_count < w->node_room)
+		return 0;
+	grown = realloc(w->nodes, room * sizeof(struct node *));
+	if (!grown)
+		return -ENOMEM;
+	w->nodes = grown;
+	w->node_room = room;
+	return 0;
+}
+
 static int64_t node_adopt(struct worker *w, void *arg)
 {
 	struct node *n = arg;
+	int error = worker_node_room(w);
 
-	if (w->node_count == w->node_room) {
-		size_t room = w->node_room ? w->node_room * 2 : 16;
-		struct node **grown = realloc(w->nodes, room * sizeof(struct node *));
-
-		if (!grown)
-			return -ENOMEM;
-		w->nodes = grown;
-		w->node_room = room;
-	}
+	if (error)
+		return error;
 	n->worker = w->index;
 	n->pool = w->pool;
 	n->trace = w->trace;
@@ -72,17 +81,23 @@ int engine_node_add(struct engine *e, const struct node_config *config, uint32_t
 	return 0;
 }
 
-static int64_t node_disown(struct worker *w, void *arg)
+void worker_node_remove(struct worker *w, const struct node *n)
 {
-	struct node *n = arg;
 	size_t at = 0;
 
-	while (n->iface_count)
-		engine_iface_close(w, n->ifaces[0]);
 	while (w->nodes[at] != n)
 		at++;
 	w->node_count--;
 	memmove(&w->nodes[at], &w->nodes[at + 1], (w->node_count - at) * sizeof(struct node *));
+}
+
+static int64_t node_disown(struct worker *w, void *arg)
+{
+	struct node *n = arg;
+
+	while (n->iface_count)
+		engine_iface_close(w, n->ifaces[0]);
+	worker_node_remove(w, n);
 	node_free(n);
 	return 0;
 }

@@ -132,6 +132,16 @@ int fabric_join(struct fabric *f, struct iface_link *l)
 	return 0;
 }
 
+void iface_link_move(struct iface *i, unsigned worker)
+{
+	struct iface_link *l = (struct iface_link *)(void *)i;
+	struct place *p = place_find(l->fabric, l->node_id);
+
+	assert(!l->base.arrived.first);
+	l->worker = worker;
+	atomic_store_explicit(&p->worker, worker + 1, memory_order_release);
+}
+
 void fabric_leave(struct fabric *f, struct iface_link *l)
 {
 	struct place *p = place_find(f, l->node_id);
@@ -224,6 +234,20 @@ bool fabric_waiting(struct fabric *f, unsigned worker)
 	return false;
 }
 
+/* To the worker that the node has moved to meanwhile. False if its ring is full. */
+static bool pass_on(struct fabric *f, unsigned worker, unsigned to, const struct crossing *c,
+		    size_t len)
+{
+	void *room = ring_reserve(f->sides[to].in[worker], len);
+
+	if (!room)
+		return false;
+	memcpy(room, c, len);
+	ring_commit(f->sides[to].in[worker]);
+	f->sides[worker].to_wake |= UINT64_C(1) << to;
+	return true;
+}
+
 static unsigned collect_ring(struct fabric *f, unsigned worker, struct ring *r,
 			     struct packet_pool *pool)
 {
@@ -233,10 +257,12 @@ static unsigned collect_ring(struct fabric *f, unsigned worker, struct ring *r,
 
 	while (moved < COLLECT_MAX && (c = ring_peek(r, &len)) != NULL) {
 		struct place *place = place_find(f, c->node);
-		uint32_t owner = atomic_load_explicit(&place->worker, memory_order_relaxed);
+		uint32_t owner = atomic_load_explicit(&place->worker, memory_order_acquire);
 		struct packet *p;
 
 		if (owner != worker + 1) {
+			if (owner && !pass_on(f, worker, owner - 1, c, len))
+				break;
 			ring_release(r); /* the node went while the packet was under way */
 			continue;
 		}
@@ -259,5 +285,6 @@ unsigned fabric_collect(struct fabric *f, unsigned worker, struct packet_pool *p
 	for (unsigned from = 0; from < f->workers; from++)
 		if (from != worker)
 			moved += collect_ring(f, worker, f->sides[worker].in[from], pool);
+	fabric_flush(f, worker);
 	return moved;
 }

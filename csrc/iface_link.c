@@ -186,6 +186,11 @@ static const struct iface_ops link_ops = {
     .close = link_close,
 };
 
+bool iface_is_link(const struct iface *i)
+{
+	return i->ops == &link_ops;
+}
+
 int iface_link_new(struct iface **out, struct fabric *f)
 {
 	struct iface_link *l = calloc(1, sizeof(*l));

@@ -53,6 +53,8 @@ unsigned fabric_collect(struct fabric *f, unsigned worker, struct packet_pool *p
  */
 int iface_link_new(struct iface **out, struct fabric *f);
 
+bool iface_is_link(const struct iface *i);
+
 /**
  * iface_link_join() - Make the link reachable under its node's id (its worker)
  * @i:		link with node set
@@ -60,5 +62,13 @@ int iface_link_new(struct iface **out, struct fabric *f);
  * Return: 0, -EEXIST if the node has a link, -ENOSPC for a node id beyond the fabric's, -ENOMEM.
  */
 int iface_link_join(struct iface *i);
+
+/**
+ * iface_link_move() - From now on the link is another worker's (its present worker)
+ * @i:		link that has joined and holds no packets
+ *
+ * What is under way to it follows.
+ */
+void iface_link_move(struct iface *i, unsigned worker);
 
 #endif

@@ -127,6 +127,7 @@ struct node {
 	struct node_stats stats;
 	_Atomic uint64_t revision; /* tables' revision at the node's last batch or quiet point */
 	unsigned worker;
+	uint64_t work_seen; /* engine_move.c's: its counters when they were last compared */
 };
 
 /**

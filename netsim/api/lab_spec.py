@@ -22,7 +22,7 @@ DEFAULT_NODE_CIDR = "172.18.0.0/16"
 DEFAULT_NODES = 2
 DEFAULT_MTU = 1500
 DEFAULT_SEED = 1
-DEFAULT_WORKERS = 1
+DEFAULT_WORKERS = 0
 DEFAULT_FLOWS_MAX = 131_072
 
 
@@ -55,7 +55,7 @@ class Lab:
     """Lab.spec with every default filled in.
 
     `generate` is how many nodes to make, None when the manifest does not say. `workers` 0 means
-    one per processor. `mtu` is the link's, not the overlay's.
+    one for every two processors. `mtu` is the link's, not the overlay's.
     """
 
     name: str

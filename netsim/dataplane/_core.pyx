@@ -34,17 +34,8 @@ BACKENDS = {
     "udp": core.BACKEND_UDP,
     "host-gw": core.BACKEND_HOST_GW,
 }
-IO_METHODS = {
-    "auto": core.IO_AUTO,
-    "io_uring": core.IO_URING,
-    "epoll": core.IO_EPOLL,
-}
-IO_NAMES = {number: name for name, number in IO_METHODS.items()}
-POLLING = {
-    "sleep": core.POLLING_SLEEP,
-    "spin": core.POLLING_SPIN,
-    "busy": core.POLLING_BUSY,
-}
+IO_METHODS = ("auto", "io_uring", "epoll")  # in the order of enum io_method
+POLLING = ("sleep", "spin", "busy")  # of enum polling
 BAD = (AttributeError, OverflowError, TypeError, ValueError)  # what conversions raise
 cdef int live = 0  # engines
 
@@ -67,8 +58,7 @@ def drop_reasons():
 def engine_io():
     """What `io="auto"` comes to here, and the errno that io_uring was refused with, 0 if none."""
     cdef int error = 0
-    cdef int method = core.engine_io(&error)
-    return IO_NAMES[method], -error
+    return IO_METHODS[core.engine_io(&error)], -error
 
 
 cdef class Engine:
@@ -92,8 +82,8 @@ cdef class Engine:
         config.arena_fd = arena_fd
         config.arena_bytes = arena_bytes
         config.pool_packets = pool_packets
-        config.io = IO_METHODS[io]
-        config.polling = POLLING[polling]
+        config.io = IO_METHODS.index(io)
+        config.polling = POLLING.index(polling)
         check(core.engine_new(&self.ptr, &config), "engine")
         self.endpoints = bytearray()
         live += 1
@@ -118,11 +108,7 @@ cdef class Engine:
 
     def start(self):
         """Start the workers. ValueError on a stepped engine."""
-        cdef core.engine *e = self.open()
-        cdef int rc
-        with nogil:
-            rc = core.engine_start(e)
-        check(rc, "start")
+        check(core.engine_start(self.open()), "start")
 
     def stop(self):
         """Stop the workers; packets wait in their ifaces."""
@@ -146,6 +132,14 @@ cdef class Engine:
     def node_remove(self, uint32_t node):
         """Remove a node and its ifaces."""
         check(core.engine_node_remove(self.open(), node), f"node {node}")
+
+    def node_move(self, uint32_t node, unsigned worker):
+        """Give a node to another worker, with its flows, ifaces and packets under way."""
+        check(core.engine_node_move(self.open(), node, worker), f"node {node}")
+
+    def balance(self):
+        """Take a node from an overloaded worker, if that helps; returns nodes moved."""
+        return check(core.engine_balance(self.open()), "balance")
 
     def node_routes(self, uint32_t node, rows):
         """Replace the node's own RouteRecords: its pods, its stack's addresses."""
@@ -285,11 +279,7 @@ cdef class Engine:
 
     def publish(self, uint64_t revision):
         """Say that the rows of a revision are in place."""
-        cdef core.engine *e = self.open()
-        cdef int rc
-        with nogil:
-            rc = core.engine_publish(e, revision)
-        check(rc, f"revision {revision}")
+        check(core.engine_publish(self.open(), revision), f"revision {revision}")
 
     # reading back
 
@@ -331,7 +321,7 @@ cdef class Engine:
         """EngineInfo."""
         cdef core.engine_info i
         check(core.engine_info_get(self.open(), &i), "engine")
-        return convert.from_info(records, IO_NAMES, &i)
+        return convert.from_info(records, IO_METHODS, &i)
 
     # decision records and captures
 
@@ -377,8 +367,7 @@ cdef class Engine:
     def capture_stop(self, uint32_t capture):
         """End a capture; returns (packets written, packets missed)."""
         cdef core.engine *e = self.open()
-        cdef uint64_t captured = 0
-        cdef uint64_t missed = 0
+        cdef uint64_t captured = 0, missed = 0
         cdef int rc
         with nogil:
             rc = core.engine_capture_stop(e, capture, &captured, &missed)
@@ -405,11 +394,7 @@ cdef class Engine:
 
     def step(self, uint64_t now_ns):
         """Process everything that is queued, at this time; returns packets processed."""
-        cdef core.engine *e = self.open()
-        cdef int64_t packets
-        with nogil:
-            packets = core.engine_step(e, now_ns)
-        return check(packets, "step")
+        return check(core.engine_step(self.open(), now_ns), "step")
 
     def expire(self, uint64_t now_ns):
         """Forget the connections that have timed out by this time; returns how many."""

@@ -23,6 +23,7 @@ from netsim.dataplane.io_methods import io_method, io_reason
 from netsim.dataplane.plan import plan
 from netsim.dataplane.rows import Changes, Tables
 
+BALANCE_MIN_S = 0.2  # or the shares of processors say nothing
 log = logging.getLogger(__name__)
 
 KINDS: tuple[tuple[type[Exception], str], ...] = (
@@ -67,6 +68,7 @@ class DataPlane:
         self._hello: m.Hello | None = None
         self._applier: Applier | None = None
         self._running = False
+        self._balanced_s = 0.0
 
     @property
     def applier(self) -> Applier:
@@ -84,6 +86,19 @@ class DataPlane:
             if kind == "failed":
                 log.exception("%s failed", type(request).__name__)
             return m.Failed(kind, str(error) or repr(error))
+
+    @property
+    def balances(self) -> bool:
+        """Whether `balance()` wants to be called now and then."""
+        return self._running and self._hello is not None and self._hello.workers > 1
+
+    def balance(self) -> None:
+        """Take a node from a worker that has too much to do."""
+        now_s = time.monotonic()
+        if self.balances and now_s - self._balanced_s >= BALANCE_MIN_S:
+            self._balanced_s = now_s
+            if self.applier.engine.balance():
+                log.info("a node moved to a worker with less to do")
 
     def leave(self, session: Session) -> None:
         """End what a connection has started, when it goes."""

@@ -48,12 +48,6 @@ cdef extern from "netsim.h" nogil:
         FLOW_MASQUERADED
         FLOW_SEEN_REPLY
         FLOW_ASSURED
-        IO_AUTO
-        IO_URING
-        IO_EPOLL
-        POLLING_SLEEP
-        POLLING_SPIN
-        POLLING_BUSY
     enum drop_reason:
         pass
     enum trace_stage:
@@ -205,6 +199,8 @@ cdef extern from "netsim.h" nogil:
     void engine_stop(engine *e)
     int engine_node_add(engine *e, const node_config *config, uint32_t *id)
     int engine_node_remove(engine *e, uint32_t id)
+    int engine_node_move(engine *e, uint32_t node, unsigned worker)
+    int engine_balance(engine *e)
     int engine_node_routes(engine *e, uint32_t node, const route_row *rows, size_t count)
     int engine_adopt_flows(engine *e, uint64_t now_ns)
     int engine_iface_queue(engine *e, const iface_config *c, uint32_t *id)

@@ -35,6 +35,7 @@ log = logging.getLogger("netsim.dataplane")
 CHUNK_BYTES = 1 << 18
 YOUNG_MAX = 50_000  # net allocations before the collector looks at them
 FDS_MAX = 8
+BALANCE_S = 0.25  # between looks at how busy the workers are
 CLIENT_TIMEOUT_S = 10.0  # a client that does not read its answer is let go
 
 
@@ -92,7 +93,7 @@ def serve(listener: socket.socket, dataplane: DataPlane) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         while not dataplane.leaving:
-            for key, _ in selector.select():
+            for key, _ in selector.select(BALANCE_S if dataplane.balances else None):
                 if not isinstance(key.data, Connection):
                     client = Connection(listener.accept()[0], dataplane)
                     selector.register(client.sock, selectors.EVENT_READ, client)
@@ -101,6 +102,7 @@ def serve(listener: socket.socket, dataplane: DataPlane) -> None:
                     selector.unregister(key.fileobj)
                     clients.remove(key.data)
                     key.data.close()
+            dataplane.balance()
     for client in clients:
         client.close()
 

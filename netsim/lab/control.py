@@ -64,6 +64,11 @@ KNOWN_UPDATES = 10_000
 SWITCH_INTERVAL_S = 0.001
 
 
+def default_workers() -> int:
+    """One for every two processors that we may use: the programs need theirs, too."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
 class Control:
     """Owns the store and runs the passes of the lab in `state` (its directory)."""
 
@@ -85,7 +90,7 @@ class Control:
         self._compiler = Compiler(BACKENDS)
         self.link = DataplaneLink(
             state / "dataplane.sock",
-            Hello(lab.workers or os.cpu_count() or 1, lab.seed, lab.wire, lab.io, lab.polling),
+            Hello(lab.workers or default_workers(), lab.seed, lab.wire, lab.io, lab.polling),
             self.wake,
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)

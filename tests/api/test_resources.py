@@ -63,7 +63,7 @@ def test_a_lab_without_a_word_has_the_documented_defaults() -> None:
         "172.18.0.0/16",
     )
     assert lab.backend == BackendSpec("vxlan", 1, 8472)
-    assert (lab.wire, lab.mtu, lab.workers, lab.proxy_mode) == ("udp", 1500, 1, "iptables")
+    assert (lab.wire, lab.mtu, lab.workers, lab.proxy_mode) == ("udp", 1500, 0, "iptables")
     assert (lab.seed, lab.generate, lab.flows_max, lab.node_pod_length) == (1, None, 131072, 24)
 
 

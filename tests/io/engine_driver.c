@@ -300,6 +300,12 @@ static void clear_flows(void)
 	MUST(engine_flows_clear(engine, nodes[pick(NODES)]));
 }
 
+static void move_node(void)
+{
+	MUST(engine_node_move(engine, nodes[pick(NODES)], pick(WORKERS)));
+	MUST(engine_balance(engine));
+}
+
 static void restart(void)
 {
 	engine_stop(engine);
@@ -310,8 +316,9 @@ static const struct {
 	void (*run)(void);
 	uint32_t weight;
 } acts[] = {
-    {change_service, 40}, {remove_service, 5}, {publish, 20}, {churn_pod, 20}, {read_back, 20},
-    {trace, 5},           {clear_flows, 1},    {restart, 1},  {churn_node, 2}, {capture_traffic, 2},
+    {change_service, 40}, {remove_service, 5}, {publish, 20},        {churn_pod, 20},
+    {read_back, 20},      {trace, 5},          {clear_flows, 1},     {restart, 1},
+    {move_node, 10},      {churn_node, 2},     {capture_traffic, 2},
 };
 
 static void act(void)

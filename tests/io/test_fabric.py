@@ -163,3 +163,25 @@ def test_a_worker_that_sleeps_reports_the_published_revision_without_waking() ->
             break
     assert {c.engine.node_revision(n) for n in c.nodes} == {77}
     c.engine.close()
+
+
+def test_a_node_that_moves_takes_its_connections_and_loses_nothing() -> None:
+    c = fabric("vxlan", 2, workers=2)
+    c.engine.start()
+    sent = 0
+    for round_ in range(20):
+        for ident in range(50):
+            c.engine.inject(c.pods[0], udp_packet(ident=ident))
+            sent += 1
+        c.engine.node_move(c.nodes[round_ % 2], round_ // 2 % 2)
+    until = time.monotonic() + 10
+    while c.engine.iface_stats(c.pods[1]).tx_packets < sent and time.monotonic() < until:
+        time.sleep(0.01)
+    assert c.engine.iface_stats(c.pods[1]).tx_packets == sent
+    assert [c.engine.node_stats(n).flows_new for n in c.nodes] == [1, 1]
+    with pytest.raises(ValueError, match="node"):
+        c.engine.node_move(c.nodes[0], 2)
+    with pytest.raises(LookupError):
+        c.engine.node_move(99, 0)
+    assert c.engine.balance() == 0
+    c.engine.close()
