@@ -44,6 +44,7 @@ struct worker {
 	uint64_t processed;
 	uint64_t processed_at_tick;
 	uint64_t spin_until_ns; /* POLLING_SPIN: when to sleep if nothing comes */
+	uint64_t worked_ns;     /* when the last packets came */
 
 	pthread_t thread;
 	uint64_t cpu_ns; /* of its thread, as engine_balance() saw it last */

@@ -27,6 +27,7 @@ enum {
 	POOL_PACKETS = 512,
 	TRACE_RECORDS = 16384,
 	READY_ROUNDS = 128,       /* batches from memory in one cycle */
+	SPIN_PACKETS = 4,         /* one each way, through two nodes */
 	EXPIRE_BUDGET_BUSY = 512, /* flow records per node and tick */
 	EXPIRE_BUDGET_IDLE = 8192,
 };
@@ -173,6 +174,20 @@ static void sleep_until_ready(struct worker *w)
 	atomic_store(&w->asleep, 0);
 }
 
+/* Looking pays where somebody waits for each answer: a packet or two at a time, soon after the last
+ * ones. With more under way the processor is better left to the programs.
+ */
+static void spin_or_not(struct worker *w, uint64_t packets)
+{
+	if (!packets)
+		return;
+	if (packets <= SPIN_PACKETS && w->now_ns - w->worked_ns < SPIN_NS)
+		w->spin_until_ns = w->now_ns + SPIN_NS;
+	else
+		w->spin_until_ns = 0;
+	w->worked_ns = w->now_ns;
+}
+
 static void cycle(struct worker *w)
 {
 	struct engine *e = w->engine;
@@ -185,8 +200,7 @@ static void cycle(struct worker *w)
 			      memory_order_release);
 	fabric_collect(e->fabric, w->index, w->pool);
 	receive_ready(w);
-	if (w->processed != before)
-		w->spin_until_ns = w->now_ns + SPIN_NS;
+	spin_or_not(w, w->processed - before);
 	if (w->tick_ns && w->now_ns >= w->tick_ns)
 		tick(w);
 	else if (!w->tick_ns && w->processed != before)

@@ -17,7 +17,7 @@ struct engine;
 /* What a worker does when there is nothing to do. */
 enum polling {
 	POLLING_SLEEP,
-	POLLING_SPIN, /* it looks for a little while, then sleeps */
+	POLLING_SPIN, /* where packets come one by one it looks for a little while, then sleeps */
 	POLLING_BUSY, /* it never sleeps, but yields */
 };
 

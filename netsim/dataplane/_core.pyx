@@ -112,9 +112,7 @@ cdef class Engine:
 
     def stop(self):
         """Stop the workers; packets wait in their ifaces."""
-        cdef core.engine *e = self.open()
-        with nogil:
-            core.engine_stop(e)
+        core.engine_stop(self.open())
 
     # nodes
 
