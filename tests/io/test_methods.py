@@ -25,6 +25,8 @@ info = engine.info()
 try:
     Engine(1, 1, io="io_uring")
     forced = 0
+except MemoryError:
+    forced = 12  # ENOMEM
 except OSError as error:
     forced = error.errno
 print(json.dumps([*engine_io(), info.io, info.io_errno, forced]))
