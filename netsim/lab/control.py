@@ -77,11 +77,7 @@ class Control:
         self.state = state
         self.store = open_store(str(state / "store.sqlite"))
         self.admission = Admission()
-        self._refused = ""
-        try:
-            ingest(self.store, state / "initial.json", self.admission)
-        except NetsimError as error:
-            self._refused = str(error)
+        self._refused = self._ingest()
         lab = lab_of(self.store.view()) or Lab.parse({})
         socket = state / "init.sock"
         self.init = InitClient(socket)
@@ -113,6 +109,14 @@ class Control:
         self.passes = 0
         self._frozen = -FREEZE_AFTER
         self._in_use: deque[tuple[int, int]] = deque(maxlen=KNOWN_UPDATES)
+
+    def _ingest(self) -> str:
+        """Take in the lab's first objects; why they are refused, empty if they are not."""
+        try:
+            ingest(self.store, self.state / "initial.json", self.admission)
+        except NetsimError as error:
+            return str(error)
+        return ""
 
     async def _ask(self, probe: Probe, address: str, port: int, node: str) -> bool:
         return await ask(probe, address, port, self._probe_sockets.make, node)
