@@ -34,9 +34,26 @@ static int64_t make_room(struct worker *w, void *arg)
 	return worker_node_room(w);
 }
 
+/* Whether packets of the worker's pool wait in an iface; in a queue it is copies that do. */
 static bool holds_packets(const struct iface *i)
 {
-	return i->more || i->arrived.first;
+	return i->arrived.first || (i->more && i->fd >= 0);
+}
+
+/* Until there are none: what one iface held may come back by another. */
+static void put_through(struct worker *w, struct node *n)
+{
+	bool held = true;
+
+	while (held) {
+		held = false;
+		for (uint32_t k = 0; k < n->iface_count; k++) {
+			if (!holds_packets(n->ifaces[k]))
+				continue;
+			worker_receive(w, n->ifaces[k]);
+			held = true;
+		}
+	}
 }
 
 static int64_t hand_over(struct worker *w, void *arg)
@@ -46,11 +63,9 @@ static int64_t hand_over(struct worker *w, void *arg)
 
 	for (uint32_t k = 0; k < n->iface_count; k++)
 		poller_remove(&w->poller, n->ifaces[k]);
-	for (uint32_t k = 0; k < n->iface_count; k++) {
-		while (holds_packets(n->ifaces[k]))
-			worker_receive(w, n->ifaces[k]);
+	put_through(w, n);
+	for (uint32_t k = 0; k < n->iface_count; k++)
 		worker_unready(w, n->ifaces[k]);
-	}
 	worker_node_remove(w, n);
 	n->worker = m->to->index;
 	n->pool = m->to->pool;
@@ -65,9 +80,14 @@ static int64_t take_over(struct worker *w, void *arg)
 	const struct move *m = arg;
 
 	w->nodes[w->node_count++] = m->node;
-	for (uint32_t k = 0; k < m->node->iface_count; k++)
-		if (poller_add(&w->poller, m->node->ifaces[k]))
-			m->node->ifaces[k]->up = false;
+	for (uint32_t k = 0; k < m->node->iface_count; k++) {
+		struct iface *i = m->node->ifaces[k];
+
+		if (poller_add(&w->poller, i))
+			i->up = false;
+		if (i->fd < 0)
+			ready_push(&w->ready, i); /* a queue may hold something */
+	}
 	w->tick_ns = engine_now(w->engine);
 	return 0;
 }
