@@ -395,6 +395,6 @@ class Workloads:
             known = self._known.get(uid)
             if known is not None and container_of(known.pod, name) is not None:
                 self._runner.adopt(known.where(name), state, pid)
-        for uid in found.runs:
+        for uid in [*found.runs]:
             self._soil(uid)
             self._step(uid)

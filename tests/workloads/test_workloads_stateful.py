@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netsim.api.fields import text
@@ -78,6 +78,7 @@ def check_at_rest(m: Machine) -> None:
 
 @settings(max_examples=150)
 @given(STEPS)
+@example([("add", 0), ("no space", 1), ("run", 0), ("delete", 0), ("control dies", 0)])
 def test_whatever_happens_what_runs_becomes_what_is_asked_for(steps: list[tuple[str, int]]) -> None:
     async def whole(directory: str) -> None:
         m = Machine(Path(directory), lab())
