@@ -296,7 +296,7 @@ class Workloads:
 
     def _remove(self, uid: str, run: PodRun) -> None:
         """Nothing of the pod is left here: let its object go, too."""
-        key = self._keys.pop(uid)
+        key, _ = self._keys.pop(uid), self._known.pop(uid, None)
         del self._runs[uid]
         self._wait(uid, None)
         for name in run.containers:
