@@ -105,8 +105,7 @@ class Control:
         self.errors: tuple[str, ...] = ()
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
-        self._progress = asyncio.Condition()
-        self.passes = 0
+        self._progress, self.passes = asyncio.Condition(), 0
         self._frozen = -FREEZE_AFTER
         self._in_use: deque[tuple[int, int]] = deque(maxlen=KNOWN_UPDATES)
 
