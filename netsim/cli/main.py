@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 
@@ -63,6 +64,8 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         for option in command.params:
             name_environment(option, cmd_name)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # all is imported (netsim.__main__)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -110,7 +113,7 @@ def cli(debug: bool, color: str) -> None:
 
 
 def main() -> None:
-    """Entry point of `netsim`."""
+    """Run a command and end the process with its exit code."""
     try:
         code = cli.main(standalone_mode=False, prog_name="netsim", auto_envvar_prefix="NETSIM")
     except (click.Abort, KeyboardInterrupt):

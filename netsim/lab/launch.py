@@ -71,7 +71,7 @@ def start_init(
     with _locked(directory):
         _check_visible(read_info(directory))
         if is_alive(read_info(directory)):
-            raise ConflictError(f"lab {name} is running")
+            raise ConflictError(f"lab {name} is running", hint="run the command again to change it")
         _clear(directory)
         (directory / "logs" / "pods").mkdir(parents=True)
         for file, data in (files or {}).items():

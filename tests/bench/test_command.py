@@ -17,7 +17,7 @@ from netsim.bench import refuse
 from netsim.errors import PreconditionError
 from netsim.lab import launch
 
-NETSIM = (sys.executable, "-m", "netsim.cli.main", "bench")
+NETSIM = (sys.executable, "-m", "netsim", "bench")
 SHORT = ("--rounds", "1", "--seconds", "0.1", "--force", "-o", "json")
 linux = pytest.mark.linux
 

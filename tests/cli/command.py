@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-ARGV = (sys.executable, "-m", "netsim.cli.main")
+ARGV = (sys.executable, "-m", "netsim")
 TIMEOUT_S = 60.0
 
 

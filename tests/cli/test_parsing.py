@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import re
+import signal
+import subprocess
+import sys
 
 import click
 import pytest
@@ -146,3 +149,24 @@ def test_an_interrupt_is_130(
 
     monkeypatch.setattr(output, "dump_json", stop)
     assert main("version", "-o", "json").code == 130
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+from netsim.__main__ import main
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "netsim.cli.lifecycle":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["netsim", "up", "--help"]
+main()
+"""
+
+
+def test_ctrl_c_while_modules_are_imported_ends_it_without_a_word() -> None:
+    argv = [sys.executable, "-c", INTERRUPTED_IMPORT]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

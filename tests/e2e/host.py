@@ -20,7 +20,7 @@ from netsim.lab import launch
 
 Snapshot = Mapping[str, list[str]]
 
-NETSIM = (sys.executable, "-m", "netsim.cli.main")
+NETSIM = (sys.executable, "-m", "netsim")
 # Folders of its own for the host; not one that holds this checkout or its Python.
 NEEDED = (Path(__file__).resolve(), Path(sys.prefix).resolve())
 FOLDERS = [

@@ -26,7 +26,7 @@ def need_linux() -> None:
 
 def netsim(*args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
-    argv = [sys.executable, "-m", "netsim.cli.main", *args]
+    argv = [sys.executable, "-m", "netsim", *args]
     return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s)
 
 

@@ -279,7 +279,7 @@ def test_an_up_killed_midway_leaves_what_down_removes(
 ) -> None:
     file = tmp_path / "lab.json"
     file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": topology("udp")}))
-    up = [sys.executable, "-m", "netsim.cli.main", "up", "--name", name, str(file)]
+    up = [sys.executable, "-m", "netsim", "up", "--name", name, str(file)]
     with subprocess.Popen(up, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: STAGES[stage](name))
         process.kill()
