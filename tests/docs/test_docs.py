@@ -139,6 +139,8 @@ DEFAULTS = {
     "wire": lab_spec.Lab.parse({}).wire,
     "mtu": lab_spec.DEFAULT_MTU,
     "workers": lab_spec.DEFAULT_WORKERS,
+    "io": lab_spec.Lab.parse({}).io,
+    "polling": lab_spec.Lab.parse({}).polling,
     "proxyMode": lab_spec.Lab.parse({}).proxy_mode,
     "flowsMax": lab_spec.DEFAULT_FLOWS_MAX,
 }
