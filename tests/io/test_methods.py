@@ -110,4 +110,4 @@ def test_an_idle_engine_sleeps(polling: str) -> None:
         assert spent_ns(1) < 10_000_000  # one percent
     with closing(Engine(1, 1, polling="busy")) as engine:
         engine.start()
-        assert spent_ns(1) > 10_000_000  # the measure can tell
+        assert spent_ns(1) > 1_000_000  # it yields to whoever wants to run
