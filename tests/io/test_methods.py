@@ -107,7 +107,9 @@ def spent_ns(seconds: float) -> int:
 def test_an_idle_engine_sleeps(polling: str) -> None:
     with closing(Engine(2, 1, polling=polling)) as engine:
         engine.start()
+        engine.info()  # its workers have begun
         assert spent_ns(1) < 10_000_000  # one percent
     with closing(Engine(1, 1, polling="busy")) as engine:
         engine.start()
+        engine.info()
         assert spent_ns(1) > 1_000_000  # it yields to whoever wants to run
