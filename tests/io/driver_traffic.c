@@ -45,9 +45,14 @@ void datagram_finish(struct datagram *d, bool partial)
 static void ask(const struct pod *from, uint64_t *random)
 {
 	uint64_t r = random_next(random);
+	unsigned service = (unsigned)(r % SERVICES);
+	/* no two services share a source port: a late answer to a forgotten flow would rightly be
+	 * taken for the other's
+	 */
+	unsigned sport = 20000 + (unsigned)((r >> 8) % PORTS) * SERVICES + service;
 	struct datagram d = {
-	    .ip = {.src = from->addr, .dst = v4(10, 96, 0, 1 + (unsigned)(r % SERVICES))},
-	    .udp = {.sport = to_be16((uint16_t)(20000 + (r >> 8) % 2000)), .dport = to_be16(80)},
+	    .ip = {.src = from->addr, .dst = v4(10, 96, 0, 1 + service)},
+	    .udp = {.sport = to_be16((uint16_t)sport), .dport = to_be16(80)},
 	};
 
 	memcpy(d.payload, &d.ip.dst, sizeof(d.ip.dst)); /* the answer must come from there */

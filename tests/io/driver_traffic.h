@@ -7,7 +7,7 @@
 
 #include "wire.h"
 
-enum { NODES = 6, SERVICES = 8, TRAFFIC = 2, PAYLOAD = 64 };
+enum { NODES = 6, SERVICES = 8, TRAFFIC = 2, PORTS = 250, PAYLOAD = 64 };
 
 struct pod {
 	int fd; /* the pod's own end */
