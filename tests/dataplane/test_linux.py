@@ -96,6 +96,7 @@ def tcp_through_service(boxes: Sandboxes) -> Iterator[socket.socket]:
         sock_in(boxes, SERVER, socket.SOCK_STREAM) as listener,
         sock_in(boxes, CLIENT, socket.SOCK_STREAM) as client,
     ):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(SERVER_AT)
         listener.listen()
         thread = threading.Thread(target=echo, args=(listener,))

@@ -28,7 +28,7 @@ def test_churn_under_traffic_is_clean(
         raise
     env = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1"}
     done = subprocess.run(
-        [str(driver), "400", "1", io],
+        [str(driver), "250", "1", io],
         capture_output=True,
         text=True,
         check=False,
