@@ -103,8 +103,11 @@ def verdict(met: bool) -> str:
 
 
 def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table."""
-    all_lines = [head, ["---"] * len(head), *lines]
+    """A table, or that there is nothing to show."""
+    shown = list(lines)
+    if not shown:
+        return NOTHING
+    all_lines = [head, ["---"] * len(head), *shown]
     return "".join(f"| {' | '.join(line)} |\n" for line in all_lines)
 
 
