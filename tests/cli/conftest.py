@@ -16,7 +16,7 @@ LAB = "shared"
 TOPOLOGY = Path(__file__).with_name("topology.yaml")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def state_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Labs of these tests see no other labs, and are not seen."""
     path = tmp_path_factory.mktemp("run")
@@ -51,7 +51,7 @@ def main(
     output.set_debugging(False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(state_root: Path) -> Iterator[str]:
     """The name of a lab with everything in it, ready. Tests leave it as they find it."""
     missing = features.missing()
