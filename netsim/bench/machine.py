@@ -19,8 +19,8 @@ TOOLS = {
 }
 
 
-def facts(status: Json | None = None) -> dict[str, object]:
-    """Names and values; `status` is a lab's, for what its data plane uses."""
+def facts(statuses: Mapping[str, Json] | None = None) -> dict[str, object]:
+    """Names and values; `statuses` are our labs', by wire, for what their data planes use."""
     found: dict[str, object] = {
         "cpu": cpu_model(Path("/proc/cpuinfo").read_text()),
         "cores": os.cpu_count() or 1,
@@ -30,16 +30,28 @@ def facts(status: Json | None = None) -> dict[str, object]:
         "netsim": netsim.__version__,
         "python": platform.python_version(),
     }
-    if status is not None:
-        found |= dataplane_facts(mapping(status, "dataPlane"))
+    if statuses:
+        found |= dataplane_facts({k: mapping(s, "dataPlane") for k, s in statuses.items()})
     return found | {name: version for name in TOOLS if (version := _version(name))}
 
 
-def dataplane_facts(dataplane: Mapping[str, object]) -> dict[str, object]:
-    """How the data plane works: its I/O method and workers."""
+def dataplane_facts(dataplanes: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """How the data planes work, by wire: their I/O method and workers."""
+    methods = {wire: _method(dataplane) for wire, dataplane in dataplanes.items()}
+    workers = {wire: dataplane.get("workers", "?") for wire, dataplane in dataplanes.items()}
+    return {"io": _common(methods), "workers": _common(workers)}
+
+
+def _method(dataplane: Mapping[str, object]) -> str:
     reason = dataplane.get("ioReason")
-    io = f"{dataplane.get('io', '?')}{f' ({reason})' if reason else ''}"
-    return {"io": io, "workers": dataplane.get("workers", "?")}
+    return f"{dataplane.get('io', '?')}{f' ({reason})' if reason else ''}"
+
+
+def _common(values: Mapping[str, object]) -> object:
+    """The value, if they have the same; else each with its name."""
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{name}: {value}" for name, value in values.items())
 
 
 def cpu_model(cpuinfo: str) -> str:

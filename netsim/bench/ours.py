@@ -157,6 +157,7 @@ class NetsimSide:
     service = SERVICE
 
     def __init__(self, wire: str, others: int = 0, spec: Spec = ()) -> None:
+        self.wire = wire
         self.name = f"netsim-{wire}"
         self.title = f"netsim, wire {wire}"
         name = lab_name(f"{wire}{others or ''}")

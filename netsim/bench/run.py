@@ -82,9 +82,9 @@ def sides_of(options: Options, report: Report) -> Iterator[list[Side]]:
 
 
 def facts_of(sides: Sequence[Side]) -> dict[str, object]:
-    """How our data plane works here."""
-    found = [side.lab.status() for side in sides if isinstance(side, NetsimSide)]
-    return machine.facts(found[0]) if found else {}
+    """How our data planes work here."""
+    ours = [side for side in sides if isinstance(side, NetsimSide)]
+    return machine.facts({side.wire: side.lab.status() for side in ours})
 
 
 def traffic(options: Options, sides: Sequence[Side], report: Report) -> list[Row]:

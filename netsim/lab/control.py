@@ -64,9 +64,14 @@ KNOWN_UPDATES = 10_000
 SWITCH_INTERVAL_S = 0.001
 
 
-def default_workers() -> int:
-    """One for every two processors that we may use: the programs need theirs, too."""
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+def default_workers(wire: str) -> int:
+    """One for every two processors that we may use: the programs need theirs, too.
+
+    Over sockets a packet costs more in the kernel than a second thread does: two even on two
+    processors (measured: docs/performance.md). On the fabric it would be copied between them.
+    """
+    processors = len(os.sched_getaffinity(0))
+    return max(processors // 2, min(processors, 2) if wire == "udp" else 1)
 
 
 class Control:
@@ -86,7 +91,7 @@ class Control:
         self._compiler = Compiler(BACKENDS)
         self.link = DataplaneLink(
             state / "dataplane.sock",
-            Hello(lab.workers or default_workers(), lab.seed, lab.wire, lab.io, lab.polling),
+            Hello(lab.workers or default_workers(lab.wire), lab.seed, lab.wire, lab.io, lab.polling),
             self.wake,
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)

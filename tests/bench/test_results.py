@@ -68,6 +68,11 @@ def test_the_processor_is_named() -> None:
 
 
 def test_the_io_method_is_told_with_its_reason() -> None:
-    told = machine.dataplane_facts({"io": "epoll", "ioReason": "forbidden here", "workers": 2})
+    forbidden = {"io": "epoll", "ioReason": "forbidden here", "workers": 2}
+    ring = {"io": "io_uring", "ioReason": "", "workers": 1}
+    told = machine.dataplane_facts({"udp": forbidden})
     assert told == {"io": "epoll (forbidden here)", "workers": 2}
-    assert machine.dataplane_facts({"io": "io_uring", "ioReason": ""})["io"] == "io_uring"
+    assert machine.dataplane_facts({"fabric": ring, "udp": {**ring, "workers": 2}}) == {
+        "io": "io_uring",
+        "workers": "fabric: 1, udp: 2",
+    }
