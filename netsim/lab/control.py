@@ -85,13 +85,14 @@ class Control:
         self._refused = self._ingest()
         lab = lab_of(self.store.view()) or Lab.parse({})
         socket = state / "init.sock"
+        workers = lab.workers or default_workers(lab.wire)
         self.init = InitClient(socket)
         self._init_pid = init_pid
         self._controllers = [*all_controllers(BACKENDS), lambda p: sweep(p.view)]
         self._compiler = Compiler(BACKENDS)
         self.link = DataplaneLink(
             state / "dataplane.sock",
-            Hello(lab.workers or default_workers(lab.wire), lab.seed, lab.wire, lab.io, lab.polling),
+            Hello(workers, lab.seed, lab.wire, lab.io, lab.polling),
             self.wake,
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
