@@ -90,7 +90,7 @@ class Lab:
             mtu=number(spec, "mtu", DEFAULT_MTU),
             workers=number(spec, "workers", DEFAULT_WORKERS),
             io=text(spec, "io", "auto"),
-            polling=text(spec, "polling", "sleep"),
+            polling=text(spec, "polling", "spin"),
             proxy_mode=text(spec, "proxyMode", "iptables"),
             flows_max=number(spec, "flowsMax", DEFAULT_FLOWS_MAX),
         )
