@@ -72,20 +72,22 @@ def is_table(source: str) -> bool:
 
 
 def extensions() -> list[Extension]:
-    """One per .pyx of the data plane; all but _core, the last, are for tests and not in wheels."""
-    made = []
-    for pyx in sorted(Path("netsim/dataplane").glob("_*.pyx"), reverse=True):
-        sources = CORE if pyx.stem != "_tables" else [c for c in CORE if is_table(c)]
-        made.append(
-            Extension(
-                f"netsim.dataplane.{pyx.stem}",
-                [str(pyx), *sources],
-                include_dirs=["csrc"],
-                libraries=["pthread"],
-                extra_link_args=list(FLAVOUR.sanitize),
-            )
+    """One per .pyx; _tables is for tests and not in wheels."""
+    c_sources = {
+        "netsim/linux/_sandbox.pyx": sorted(map(str, Path("csrc/sandbox").glob("*.c"))),
+        "netsim/dataplane/_tables.pyx": [c for c in CORE if is_table(c)],
+        "netsim/dataplane/_core.pyx": CORE,
+    }
+    return [
+        Extension(
+            pyx.removesuffix(".pyx").replace("/", "."),
+            [pyx, *sources],
+            include_dirs=["csrc"],
+            libraries=["pthread"],
+            extra_link_args=list(FLAVOUR.sanitize),
         )
-    return made
+        for pyx, sources in c_sources.items()
+    ]
 
 
 class BuildExt(build_ext):
@@ -96,7 +98,7 @@ class BuildExt(build_ext):
         self.build_temp = f"{self.build_temp}-{NAME}"
         self.force = True  # link always: compiling is what we save, see compile_stale()
         if not self.inplace:
-            self.extensions = [e for e in self.extensions if e.name.endswith("._core")]
+            self.extensions = [e for e in self.extensions if not e.name.endswith("._tables")]
 
     def build_extensions(self) -> None:
         compile_one = self.compiler.compile

@@ -17,10 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from netsim.errors import NetsimError
 from netsim.lab.hosts import node_hosts, pod_hosts, pod_resolv_conf, short_hostname
 from netsim.lab.names import interface_name
-from netsim.linux import net, ns, syscalls, tun
+from netsim.linux import net, ns, sandboxes, syscalls, tun
 from netsim.linux.net import Route
 from netsim.linux.netlink import Netlink, Request
 
@@ -35,12 +34,15 @@ SOCKET_BUFFER_BYTES = 4 << 20
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 READ_ONLY = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-NEW_SANDBOX = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWNET
+# Of a pod's eth0: beyond the devices that some kernels make in every network namespace.
+POD_INDEX = 64
 POD_SYSCTLS = (  # as container runtimes do: ping and low ports for everyone
+    net.NO_IPV6,
     ("ipv4/ping_group_range", "0 2147483647"),
     ("ipv4/ip_unprivileged_port_start", "0"),
 )
 NODE_SYSCTLS = (
+    net.NO_IPV6,
     ("ipv4/ip_forward", "1"),
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
@@ -169,7 +171,7 @@ class Maker:
         """A pod: `net`, `uts`, `mnt`, `tun` (eth0)."""
         return self._run(self._create_pod, pod)
 
-    def create_pods(self, pods: Sequence[PodNet]) -> list[Fds | Exception]:
+    def create_pods(self, pods: Sequence[PodNet]) -> list[Fds | OSError]:
         """Many of them for one change of threads; for each that failed, what went wrong."""
         return self._run(self._create_pods, pods)
 
@@ -196,62 +198,11 @@ class Maker:
             syscalls.umount("/sys", syscalls.MNT_DETACH)
         self._home = ns.open_current()
 
-    def _begin(self, name: str, files: Mapping[str, str]) -> None:
-        """Enter new namespaces with a host name, /sys and `files` (those that /etc has)."""
-        syscalls.unshare(NEW_SANDBOX)
-        hostname = short_hostname(name)
-        syscalls.sethostname(hostname)
-        syscalls.mount("sysfs", "/sys", "sysfs", READ_ONLY)
-        root = syscalls.detached_mount("tmpfs")
-        try:
-            for file, text in {"hostname": hostname + "\n", **files}.items():
-                syscalls.write_file(file, text.encode(), root, os.O_CREAT | os.O_WRONLY)
-                try:
-                    syscalls.bind_from(root, file, f"/etc/{file}")
-                except FileNotFoundError:
-                    continue  # nothing to bind over; making it would change the host's /etc
-        finally:
-            syscalls.close_quick(root)
-        net.disable_ipv6()
-
-    def _create_pods(self, pods: Sequence[PodNet]) -> list[Fds | Exception]:
-        made: list[Fds | Exception] = []
-        for pod in pods:
-            try:
-                made.append(self._create_pod(pod))
-            except (OSError, NetsimError) as error:
-                made.append(error)
-            ns.enter(self._home)
-        return made
+    def _create_pods(self, pods: Sequence[PodNet]) -> list[Fds | OSError]:
+        return sandboxes.make([_pod_recipe(pod) for pod in pods], self._home["mnt"])
 
     def _create_pod(self, pod: PodNet) -> Fds:
-        what = f"pod {pod.namespace}/{pod.name}"
-        resolv = pod_resolv_conf(pod.namespace, pod.nameserver, pod.domain)
-        with _Opened(what) as fds:
-            self._begin(
-                pod.name, {"hosts": pod_hosts(pod.name, pod.address), "resolv.conf": resolv}
-            )
-            for name, value in POD_SYSCTLS:
-                net.sysctl(name, value)
-            fds["tun"] = tun.open_tun("eth0")
-            index = syscalls.interface_index("eth0")
-            with Netlink() as netlink:
-                netlink.execute(
-                    [
-                        net.link_up(f"{what} lo", LOOPBACK),
-                        net.address(f"{what} eth0", index, pod.address, 32),
-                        net.link_up(
-                            f"{what} eth0",
-                            index,
-                            mtu=pod.mtu,
-                            queue=QUEUE_PACKETS,
-                            segments=pod.segments,
-                        ),
-                        net.route_add(what, Route(0, 0, "eth0"), index),
-                    ]
-                )
-            fds.update(ns.open_current())
-            return fds
+        return _made(self._create_pods([pod])[0])
 
     def _create_fabric(self, link_mtu: int) -> Fds:
         with _Opened("fabric") as fds:
@@ -267,10 +218,7 @@ class Maker:
         what = f"node {node.name}"
         with _Opened(what) as fds:
             wire = self._fabric_netlink(fabric)
-            self._begin(node.name, {"hosts": node_hosts(node.name, node.address)})
-            for name, value in NODE_SYSCTLS:
-                net.sysctl(name, value)
-            fds.update(ns.open_current())
+            fds.update(_made(sandboxes.make([_node_recipe(node)], self._home["mnt"])[0]))
             self._plug(wire, node, fds["net"])
             fds["cni"] = tun.open_tun("cni0")
             if node.has_tunnel:
@@ -327,6 +275,46 @@ class _Opened(Fds):
         if isinstance(error, OSError) and not str(error.filename).startswith(self._what):
             step = f"{self._what}: {error.filename or 'create'}"
             raise OSError(error.errno, error.strerror, step) from error
+
+
+def _made(outcome: Fds | OSError) -> Fds:
+    if isinstance(outcome, OSError):
+        raise outcome
+    return outcome
+
+
+def _pod_recipe(pod: PodNet) -> sandboxes.Recipe:
+    what, hostname = f"pod {pod.namespace}/{pod.name}", short_hostname(pod.name)
+    return sandboxes.Recipe(
+        what,
+        hostname,
+        {
+            "hostname": f"{hostname}\n",
+            "hosts": pod_hosts(pod.name, pod.address),
+            "resolv.conf": pod_resolv_conf(pod.namespace, pod.nameserver, pod.domain),
+        },
+        POD_SYSCTLS,
+        "eth0",
+        POD_INDEX,
+        [
+            net.link_up(f"{what} lo", LOOPBACK),
+            net.address(f"{what} eth0", POD_INDEX, pod.address, 32),
+            net.link_up(
+                f"{what} eth0",
+                POD_INDEX,
+                mtu=pod.mtu,
+                queue=QUEUE_PACKETS,
+                segments=pod.segments,
+            ),
+            net.route_add(what, Route(0, 0, "eth0"), POD_INDEX),
+        ],
+    )
+
+
+def _node_recipe(node: NodeNet) -> sandboxes.Recipe:
+    hostname = short_hostname(node.name)
+    files = {"hostname": f"{hostname}\n", "hosts": node_hosts(node.name, node.address)}
+    return sandboxes.Recipe(f"node {node.name}", hostname, files, NODE_SYSCTLS)
 
 
 def _node_links(node: NodeNet) -> list[Request]:

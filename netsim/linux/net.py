@@ -39,6 +39,7 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 IFF_UP = 1
 RT_TABLE_MAIN, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST, RTNH_F_ONLINK = 254, 0, 253, 1, 4
 RTPROT_NETSIM = 110
+NO_IPV6 = ("ipv6/conf/all/disable_ipv6", "1")  # on present and future links
 
 _IFINFO = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
@@ -212,9 +213,9 @@ def sysctl(name: str, value: str) -> None:
 
 
 def disable_ipv6() -> None:
-    """No IPv6 on present and future links; a kernel without IPv6 is fine."""
+    """No IPv6 in the namespace; a kernel without IPv6 is fine."""
     with contextlib.suppress(FileNotFoundError):
-        sysctl("ipv6/conf/all/disable_ipv6", "1")
+        sysctl(*NO_IPV6)
 
 
 def bridge_past_netfilter() -> None:

@@ -78,6 +78,36 @@ def encode(request: Request, sequence: int, flags: int) -> bytes:
     return HEADER.pack(length, request.type, flags, sequence, 0) + request.body
 
 
+def batch(requests: Sequence[Request], first: int = 1) -> bytes:
+    """The messages of requests, numbered from `first`; the last one is to be acknowledged."""
+    last = first + len(requests) - 1
+    return b"".join(
+        encode(request, number, request.flags | NLM_F_REQUEST | (number == last) * NLM_F_ACK)
+        for number, request in enumerate(requests, first)
+    )
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, sequence number and body of each message. Stops at an impossible length."""
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
+        if length < HEADER.size:
+            break
+        yield kind, flags, sequence, data[offset + HEADER.size : offset + length]
+        offset += (length + 3) & ~3
+
+
+def first_failure(requests: Sequence[Request], reply: bytes, first: int = 1) -> OSError | None:
+    """What went wrong first, as the answers to a `batch` tell it; None: nothing in these."""
+    for kind, flags, sequence, body in messages(reply):
+        if kind == NLMSG_ERROR and first <= sequence < first + len(requests):
+            failed = _as_error(requests[sequence - first].what, flags, body)
+            if failed:
+                return failed
+    return None
+
+
 class Netlink:
     """An rtnetlink socket. It works on the namespace in which the calling thread made it."""
 
@@ -126,20 +156,13 @@ class Netlink:
     def _execute_chunk(self, requests: Sequence[Request]) -> OSError | None:
         first = self._sequence + 1
         self._sequence += len(requests)
-        data = bytearray()
-        for number, request in enumerate(requests, first):
-            ack = NLM_F_ACK if number == self._sequence else 0
-            data += encode(request, number, request.flags | NLM_F_REQUEST | ack)
-        self._socket.sendto(data, (0, 0))
+        self._socket.sendto(batch(requests, first), (0, 0))
         failed: OSError | None = None
         while True:
-            for kind, flags, sequence, body in self._receive():
-                if kind != NLMSG_ERROR or sequence < first:
-                    continue
-                if failed is None:
-                    failed = _as_error(requests[sequence - first].what, flags, body)
-                if sequence == self._sequence:
-                    return failed
+            data = self._receive()
+            failed = failed or first_failure(requests, data, first)
+            if any(m[0] == NLMSG_ERROR and m[2] == self._sequence for m in messages(data)):
+                return failed
 
     def dump(self, request: Request) -> list[bytes]:
         """The bodies of all messages that the kernel lists for `request`."""
@@ -148,7 +171,7 @@ class Netlink:
         self._socket.sendto(encode(request, self._sequence, flags), (0, 0))
         found: list[bytes] = []
         while True:
-            for kind, answer_flags, sequence, body in self._receive():
+            for kind, answer_flags, sequence, body in messages(self._receive()):
                 if sequence != self._sequence:
                     continue
                 if kind == NLMSG_DONE:
@@ -159,17 +182,10 @@ class Netlink:
                         raise failed
                 found.append(body)
 
-    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
+    def _receive(self) -> bytes:
         # The kernel answers before sendto returns, and dumps go on as they are read.
         size = syscalls.receive_quick(self._socket.fileno(), self._buffer, "netlink")
-        data = ctypes.string_at(self._buffer, size)
-        offset = 0
-        while offset + HEADER.size <= len(data):
-            length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
-            if length < HEADER.size:
-                break
-            yield kind, flags, sequence, data[offset + HEADER.size : offset + length]
-            offset += (length + 3) & ~3
+        return ctypes.string_at(self._buffer, size)
 
 
 def _as_error(what: str, flags: int, body: bytes) -> OSError | None:
