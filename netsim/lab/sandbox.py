@@ -298,14 +298,9 @@ def _pod_recipe(pod: PodNet) -> sandboxes.Recipe:
         POD_INDEX,
         [
             net.link_up(f"{what} lo", LOOPBACK),
+            net.link_set(f"{what} eth0", POD_INDEX, pod.mtu, QUEUE_PACKETS, pod.segments),
             net.address(f"{what} eth0", POD_INDEX, pod.address, 32),
-            net.link_up(
-                f"{what} eth0",
-                POD_INDEX,
-                mtu=pod.mtu,
-                queue=QUEUE_PACKETS,
-                segments=pod.segments,
-            ),
+            net.link_up(f"{what} eth0", POD_INDEX),
             net.route_add(what, Route(0, 0, "eth0"), POD_INDEX),
         ],
     )
@@ -325,13 +320,15 @@ def _node_links(node: NodeNet) -> list[Request]:
         net.link_up(f"{what} lo", LOOPBACK),
         net.address(f"{what} eth0", eth0, node.address, node.length),
         net.link_up(f"{what} eth0", eth0),
+        net.link_set(f"{what} cni0", cni0, node.mtu, QUEUE_PACKETS),
         net.address(f"{what} cni0", cni0, node.cni_addr, node.pod_len),
-        net.link_up(f"{what} cni0", cni0, mtu=node.mtu, queue=QUEUE_PACKETS),
+        net.link_up(f"{what} cni0", cni0),
     ]
     if node.has_tunnel:
         tunnel, name = syscalls.interface_index(node.overlay), f"{what} {node.overlay}"
+        requests.append(net.link_set(name, tunnel, node.mtu, QUEUE_PACKETS))
         requests.append(net.address(name, tunnel, node.tunnel_addr, 32))
-        requests.append(net.link_up(name, tunnel, mtu=node.mtu, queue=QUEUE_PACKETS))
+        requests.append(net.link_up(name, tunnel))
     return requests
 
 

@@ -65,16 +65,20 @@ def _link(index: int, up: bool = False) -> bytes:
     return _IFINFO.pack(socket.AF_UNSPEC, 0, index, state, state)
 
 
-def link_up(what: str, index: int, *, mtu: int = 0, queue: int = 0, segments: int = 0) -> Request:
-    """Bring a link up; `mtu`, `queue` (packets), `segments` (of a super-packet) where not 0."""
-    body = _link(index, up=True)
-    if mtu:
-        body += attribute_u32(IFLA_MTU, mtu)
-    if queue:
-        body += attribute_u32(IFLA_TXQLEN, queue)
+def link_up(what: str, index: int) -> Request:
+    """Bring a link up."""
+    return Request(f"{what}: link up", RTM_NEWLINK, 0, _link(index, up=True))
+
+
+def link_set(what: str, index: int, mtu: int, queue: int, segments: int = 0) -> Request:
+    """A link's `mtu`, `queue` (packets) and, where not 0, `segments` (of a super-packet).
+
+    Before it is up: to change the queue of one that is, the kernel waits for all processors.
+    """
+    body = _link(index) + attribute_u32(IFLA_MTU, mtu) + attribute_u32(IFLA_TXQLEN, queue)
     if segments:
         body += attribute_u32(IFLA_GSO_MAX_SEGS, segments)
-    return Request(f"{what}: link up", RTM_NEWLINK, 0, body)
+    return Request(f"{what}: link", RTM_NEWLINK, 0, body)
 
 
 def address(what: str, index: int, addr: int, length: int) -> Request:
