@@ -128,10 +128,12 @@ class Init:
         self._await_start(process)
 
     def _await_start(self, process: Process) -> None:
-        self._on_readable(process.pipe, partial(self._settle, process))
+        """Be told when the pipe ends, which for the selector is an event of any kind."""
+        end = selectors.EVENT_WRITE
+        self._selector.register(process.pipe, end, partial(self._settle, process))
 
     def _settle(self, process: Process) -> None:
-        if process.pipe >= 0:
+        if process.pipe >= 0 and process.outcome.read(process.pipe):
             self._selector.unregister(process.pipe)
             self._processes.settle(process)
 

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 
 from netsim.lab.init_messages import Exited, ProcessRecord
-from netsim.lab.init_spawn import exec_error, spawn
+from netsim.lab.init_spawn import Launcher, Outcome
 
 Started = Callable[[OSError | None], None]
 
@@ -16,14 +16,19 @@ Started = Callable[[OSError | None], None]
 class Process:
     """A program. `result` is (exit code, signal), one of them None, once it has exited."""
 
-    __slots__ = ("key", "pid", "pipe", "result", "started")
+    __slots__ = ("key", "outcome", "pipe", "result", "started")
 
-    def __init__(self, key: str, pid: int, pipe: int, started: Started) -> None:
+    def __init__(self, key: str, pipe: int, started: Started) -> None:
         self.key = key
-        self.pid = pid
         self.pipe = pipe  # -1 once it is known whether the program runs
+        self.outcome = Outcome()
         self.started = started
         self.result: tuple[int | None, int | None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its pid, 0 until that is known."""
+        return self.outcome.pid
 
     def record(self) -> ProcessRecord:
         """As the protocol shows it."""
@@ -35,7 +40,9 @@ class Processes:
     """Programs by key. `exited` is called once for each that ran."""
 
     def __init__(self, exited: Callable[[Exited], None]) -> None:
+        self._launcher = Launcher()
         self._by_key: dict[str, Process] = {}
+        self._unsettled: dict[Process, None] = {}
         self._by_pid: dict[int, Process] = {}
         self._exited = exited
 
@@ -58,7 +65,7 @@ class Processes:
         fds: Sequence[int],
         started: Started,
     ) -> Process:
-        """Fork; `started` gets None, or why not, once `pipe` is readable and `settle` is called.
+        """Start; `started` gets None, or why not, when `settle` is called.
 
         FileExistsError: a process with this key runs. An exited one is replaced.
         """
@@ -66,27 +73,27 @@ class Processes:
             raise FileExistsError(f"{key} is running")
         if not argv or "\0" in "".join([*argv, *env, *env.values(), cwd]):
             raise ValueError(f"{key}: empty command, or a NUL byte in it")
-        pid, pipe = spawn(argv, env, cwd, sandbox, fds)
-        process = Process(key, pid, pipe, started)
-        self._by_key[key] = self._by_pid[pid] = process
+        process = Process(key, self._launcher.start(argv, env, cwd, sandbox, fds), started)
+        self._by_key[key] = process
+        self._unsettled[process] = None
         return process
 
     def settle(self, process: Process) -> None:
-        """Find out, once, whether the program runs; one that does not leaves no record."""
-        if process.pipe < 0:
-            return
-        error = exec_error(process.pipe)
+        """The pipe has ended (`Outcome.read`): a program that does not run leaves no record."""
         os.close(process.pipe)
         process.pipe = -1
-        if error and self._by_key.get(process.key) is process:
+        del self._unsettled[process]
+        if process.outcome.error is None:
+            self._by_pid[process.pid] = process
+        elif self._by_key.get(process.key) is process:
             del self._by_key[process.key]
-        process.started(error)
+        process.started(process.outcome.error)
 
     def signal(self, key: str, signum: int) -> None:
         """Signal a process and its group. KeyError: no such process; ProcessLookupError: exited."""
         process = self._by_key[key]
-        if process.result is not None:
-            raise ProcessLookupError(f"{key} has exited")
+        if process.result is not None or not process.pid:
+            raise ProcessLookupError(f"{key} does not run")
         os.killpg(process.pid, signum)
 
     def signal_all(self, signum: int) -> None:
@@ -106,10 +113,11 @@ class Processes:
         keys = sorted(key for key in self._by_key if key > after)
         return [self._by_key[key].record() for key in keys[:size]], len(keys) > size
 
-    def reap(self, unsettled: Callable[[Process], None]) -> None:
+    def reap(self, settle: Callable[[Process], None]) -> None:
         """Take every dead child: what is left of its group is killed, its exit told.
 
-        `unsettled` is called with a process of which it was not known whether it ran.
+        `settle` is called with processes of which it is not known whether they run: who has ended
+        may be one of them, and then its pipe has ended, too.
         """
         while True:
             try:
@@ -118,14 +126,16 @@ class Processes:
                 return
             if info is None:
                 return
+            if info.si_pid not in self._by_pid:
+                for starting in list(self._unsettled):
+                    settle(starting)
             process = self._by_pid.pop(info.si_pid, None)
             if process is not None:
                 with contextlib.suppress(OSError):  # no group: nothing left, or never its leader
                     os.killpg(process.pid, signal.SIGKILL)
             os.waitpid(info.si_pid, 0)  # only now may the pid be used again
             if process is None:
-                continue  # an orphan that we adopted
-            unsettled(process)
+                continue  # an orphan that we adopted, or one that could not run its program
             by_itself = info.si_code == os.CLD_EXITED
             process.result = (info.si_status, None) if by_itself else (None, info.si_status)
             if self._by_key.get(process.key) is process:

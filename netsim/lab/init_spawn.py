@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import errno
 import os
 import signal
+import socket
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netsim.linux import ns, syscalls
 
 LAUNCHER = str(Path(__file__).parents[1] / "launcher")  # csrc/launcher
+REQUEST = struct.Struct("=IIII")  # descriptors, namespaces, arguments, variables
+SO_SNDBUFFORCE, SEND_BUFFER_BYTES = 32, 8 << 20  # some thousand starts at once
 
 
 def become_init() -> int:
@@ -31,57 +36,94 @@ def become_init() -> int:
         return int(pipe.read())
 
 
-def spawn(
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    cwd: str,
-    sandbox: Mapping[str, int],
-    fds: Sequence[int],
-) -> tuple[int, int]:
-    """Start a program as leader of a session of its own; its pid and a pipe.
+class Launcher:
+    """The program that starts programs (csrc/launcher); made anew when it has ended."""
 
-    The pipe ends empty once the program runs; otherwise it gives `errno text` (see exec_error).
-    `fds` become 0, 1, 2, ...; every other descriptor of the caller must be close-on-exec. OSError
-    when no process can be made.
-    """
-    read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    spaces = [sandbox[kind] for kind in ns.SANDBOX_KINDS if kind in sandbox]
-    moved: list[int] = []
-    try:
-        places = _out_of_the_way([*fds, write_end, *spaces], moved)
-        pid = os.posix_spawn(
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        """Let it end."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def start(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        sandbox: Mapping[str, int],
+        fds: Sequence[int],
+    ) -> int:
+        """Have a program started as leader of a session of its own; a pipe that tells how it went.
+
+        It ends once the program runs, see `Outcome`. `fds` become 0, 1, 2, ...; the process is a
+        child of ours. OSError when that cannot be asked for.
+        """
+        spaces = [sandbox[kind] for kind in ns.SANDBOX_KINDS if kind in sandbox]
+        variables = [f"{name}={value}" for name, value in env.items()]
+        head = REQUEST.pack(len(fds), len(spaces), len(argv), len(variables))
+        message = head + "\0".join([cwd, *argv, *variables, ""]).encode(errors="surrogateescape")
+        read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self._send(message, [*fds, write_end, *spaces])
+        except OSError:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        return read_end
+
+    def _send(self, message: bytes, fds: Sequence[int]) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                socket.send_fds(self._socket, [message], fds)
+                return
+            self.close()
+        self._socket = _start_launcher()
+        socket.send_fds(self._socket, [message], fds)
+
+
+def _start_launcher() -> socket.socket:
+    """A launcher; who sends more than fits waits for nobody: BlockingIOError."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    near.setblocking(False)
+    near.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES)
+    with far:
+        os.posix_spawn(
             LAUNCHER,
-            [LAUNCHER, str(len(fds)), str(len(spaces)), cwd, *argv],
-            env,
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(places)],
+            [LAUNCHER],
+            {},
+            file_actions=[(os.POSIX_SPAWN_DUP2, far.fileno(), 0)],
             setsigmask=(),
             setsigdef=signal.valid_signals(),
         )
-    except OSError:
-        os.close(read_end)
-        raise
-    finally:
-        for fd in (write_end, *moved):
-            os.close(fd)
-    return pid, read_end
+    return near
 
 
-def _out_of_the_way(fds: Sequence[int], moved: list[int]) -> list[int]:
-    """The descriptors, with copies (`moved` too) of those that one of the places is taken by."""
-    placed: list[int] = []
-    for fd in fds:
-        if fd < len(fds):
-            fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds))
-            moved.append(fd)
-        placed.append(fd)
-    return placed
+class Outcome:
+    """What the pipe of a start tells. `pid` is 0 until that is known, `error` None for success."""
 
+    __slots__ = ("_said", "error", "pid")
 
-def exec_error(pipe: int) -> OSError | None:
-    """What went wrong before a program ran, read from its pipe; None if it runs (or ran)."""
-    try:
-        data = os.read(pipe, 4096)
-    except BlockingIOError:
-        return None
-    number, _, text = data.decode(errors="replace").partition(" ")
-    return OSError(int(number), text) if number else None
+    def __init__(self) -> None:
+        self.pid = 0
+        self.error: OSError | None = None
+        self._said = b""
+
+    def read(self, pipe: int) -> bool:
+        """Read what is there; whether that was all."""
+        try:
+            while data := os.read(pipe, 4096):
+                self._said += data
+        except BlockingIOError:
+            return False
+        pid, _, failure = self._said.decode(errors="replace").partition(" ")
+        self.pid = int(pid or 0)
+        if failure:
+            number, _, text = failure.partition(" ")
+            self.error = OSError(int(number), text)
+        elif not pid:
+            self.error = OSError(errno.EAGAIN, "no process could be made for it")
+        return True

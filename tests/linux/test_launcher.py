@@ -5,25 +5,51 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from netsim.lab.init_spawn import exec_error, spawn
+from netsim.lab.init_spawn import Launcher, Outcome
 
 ENV = {"PATH": os.environ["PATH"]}
 
 
-def run(argv: Sequence[str], fds: Sequence[int] = (0, 1, 2), **env: str) -> OSError | int:
-    """The program's exit code, or why it could not be run."""
-    pid, pipe = spawn(argv, {**ENV, **env}, "/", {}, fds)
-    try:
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return exec_error(pipe) or code
-    finally:
-        os.close(pipe)
+class Run(Protocol):
+    def __call__(
+        self, argv: Sequence[str], fds: Sequence[int] = ..., cwd: str = ..., **env: str
+    ) -> OSError | int: ...
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Launcher]:
+    made = Launcher()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(launcher: Launcher) -> Run:
+    def run_it(
+        argv: Sequence[str], fds: Sequence[int] = (0, 1, 2), cwd: str = "/", **env: str
+    ) -> OSError | int:
+        """The program's exit code, or why it could not be run."""
+        outcome = await_start(launcher.start(argv, {**ENV, **env}, cwd, {}, fds))
+        code = os.waitstatus_to_exitcode(os.waitpid(outcome.pid, 0)[1])
+        return outcome.error or code
+
+    return run_it
+
+
+def await_start(pipe: int) -> Outcome:
+    outcome = Outcome()
+    os.set_blocking(pipe, True)
+    assert outcome.read(pipe)
+    os.close(pipe)
+    return outcome
 
 
 def script(path: Path, text: str, mode: int = 0o755) -> Path:
@@ -33,11 +59,11 @@ def script(path: Path, text: str, mode: int = 0o755) -> Path:
     return path
 
 
-def test_the_exit_code_is_the_programs() -> None:
+def test_the_exit_code_is_the_programs(run: Run) -> None:
     assert run(["sh", "-c", "exit 7"]) == 7
 
 
-def test_the_path_of_the_environment_is_searched_in_order(tmp_path: Path) -> None:
+def test_the_path_of_the_environment_is_searched_in_order(run: Run, tmp_path: Path) -> None:
     for name, code in (("a", 3), ("b", 4)):
         script(tmp_path / name / "tool", f"#!/bin/sh\nexit {code}\n")
     script(tmp_path / "file", "")
@@ -56,7 +82,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("file", "name", "number"), FAILURES.values(), ids=FAILURES)
 def test_a_failure_has_its_errno_and_names_the_program(
-    tmp_path: Path, file: str, name: str, number: int
+    run: Run, tmp_path: Path, file: str, name: str, number: int
 ) -> None:
     script(tmp_path / "a" / "tool", "#!/bin/sh\n", stat.S_IRUSR)
     script(tmp_path / "b" / "tool", "no interpreter\n")
@@ -65,28 +91,54 @@ def test_a_failure_has_its_errno_and_names_the_program(
     assert (failed.errno, failed.strerror) == (number, f"{name}: {os.strerror(number)}")
 
 
-def test_a_refused_program_is_worse_than_a_missing_one(tmp_path: Path) -> None:
+def test_a_refused_program_is_worse_than_a_missing_one(run: Run, tmp_path: Path) -> None:
     script(tmp_path / "a" / "tool", "#!/bin/sh\n", stat.S_IRUSR)
     failed = run(["tool"], PATH=f"{tmp_path / 'a'}:{tmp_path / 'none'}")
     assert isinstance(failed, OSError)
     assert failed.errno == errno.EACCES
 
 
-def test_a_name_that_is_too_long_is_refused() -> None:
+def test_a_name_that_is_too_long_is_refused(run: Run) -> None:
     failed = run(["x" * 10_000])
     assert isinstance(failed, OSError)
     assert failed.errno == errno.ENAMETOOLONG
 
 
-def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    pid, pipe = spawn(["true"], ENV, str(tmp_path / "none"), {}, (0, 1, 2))
+def test_a_directory_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+    assert isinstance(run(["true"], cwd=str(tmp_path / "none")), FileNotFoundError)
+
+
+def test_hundreds_of_starts_wait_for_nobody(launcher: Launcher) -> None:
+    pipes = [launcher.start(["true"], ENV, "/", {}, (0, 1, 2)) for _ in range(300)]
+    pids = {await_start(pipe).pid for pipe in pipes}
+    assert len(pids) == 300
+    for pid in pids:
+        os.waitpid(pid, 0)
+
+
+def test_a_launcher_that_was_killed_is_made_anew(run: Run, launcher: Launcher) -> None:
+    launcher.start(["true"], ENV, "/", {}, (0, 1, 2))
+    [pid] = [pid for pid in children() if b"launcher" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    failed = exec_error(pipe)
-    os.close(pipe)
-    assert isinstance(failed, FileNotFoundError)
+    assert run(["sh", "-c", "exit 7"]) == 7
 
 
-def test_descriptors_take_their_places_whatever_their_numbers_were() -> None:
+def test_a_message_that_nobody_took_is_a_failed_start(launcher: Launcher) -> None:
+    outcome = Outcome()
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    assert outcome.read(read_end)
+    os.close(read_end)
+    assert outcome.error is not None
+    assert outcome.error.errno == errno.EAGAIN
+
+
+def children() -> list[int]:
+    return [int(w) for w in Path("/proc/thread-self/children").read_text().split()]
+
+
+def test_descriptors_take_their_places_whatever_their_numbers_were(run: Run) -> None:
     read_end, write_end = os.pipe()
     try:
         one = os.memfd_create("one")
