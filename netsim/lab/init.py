@@ -29,6 +29,7 @@ from netsim.lab.init_processes import Process, Processes
 from netsim.lab.init_services import DEFAULT, Service
 from netsim.lab.init_spawn import become_init
 from netsim.lab.lab_info import own_pid_namespace, write_info
+from netsim.linux import syscalls
 
 SHUTDOWN_S = 2.0
 SO_SNDBUFFORCE, SEND_BUFFER_BYTES = 32, 4 << 20  # some 5000 events for a watcher that is late
@@ -132,8 +133,9 @@ class Init:
         end = selectors.EVENT_WRITE
         self._selector.register(process.pipe, end, partial(self._settle, process))
 
-    def _settle(self, process: Process) -> None:
-        if process.pipe >= 0 and process.outcome.read(process.pipe):
+    def _settle(self, process: Process, dead: int = -1) -> None:
+        """Find out whether a program runs, or ran: `dead` is the pid of a child that has ended."""
+        if process.pipe >= 0 and (process.outcome.read(process.pipe) or process.pid == dead):
             self._selector.unregister(process.pipe)
             self._processes.settle(process)
 
@@ -276,6 +278,12 @@ def _log(text: str) -> None:
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
+def make_pod_logs(state: str, pid: int) -> None:
+    """<state>/logs/pods leads to a file system in memory that goes with us: a file per container."""
+    root = syscalls.detached_mount("tmpfs")
+    os.symlink(f"/proc/{pid}/fd/{root}", os.path.join(state, "logs", "pods"))
+
+
 def main() -> None:
     """`python -m netsim.lab.init LAB STATE HANDSHAKE_FD SERVICES`, as launch starts it.
 
@@ -294,6 +302,7 @@ def main() -> None:
     services = [
         Service(key, argv, state) for key, argv in (DEFAULT if argvs is None else argvs).items()
     ]
+    make_pod_logs(state, pid)
     init = Init(os.path.join(state, "init.sock"), services, env)
     write_info(Path(state), lab, pid, hosts_namespace)
     os.write(handshake, b"1")  # fails, and ends us, if nobody waits for this lab any more

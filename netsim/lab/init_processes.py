@@ -79,7 +79,7 @@ class Processes:
         return process
 
     def settle(self, process: Process) -> None:
-        """The pipe has ended (`Outcome.read`): a program that does not run leaves no record."""
+        """The outcome is known: a program that did not run leaves no record."""
         os.close(process.pipe)
         process.pipe = -1
         del self._unsettled[process]
@@ -113,11 +113,11 @@ class Processes:
         keys = sorted(key for key in self._by_key if key > after)
         return [self._by_key[key].record() for key in keys[:size]], len(keys) > size
 
-    def reap(self, settle: Callable[[Process], None]) -> None:
+    def reap(self, settle: Callable[[Process, int], None]) -> None:
         """Take every dead child: what is left of its group is killed, its exit told.
 
-        `settle` is called with processes of which it is not known whether they run: who has ended
-        may be one of them, and then its pipe has ended, too.
+        `settle` is called with processes of which it is not known whether they run, and the pid of
+        who has ended and may be one of them.
         """
         while True:
             try:
@@ -128,7 +128,7 @@ class Processes:
                 return
             if info.si_pid not in self._by_pid:
                 for starting in list(self._unsettled):
-                    settle(starting)
+                    settle(starting, info.si_pid)
             process = self._by_pid.pop(info.si_pid, None)
             if process is not None:
                 with contextlib.suppress(OSError):  # no group: nothing left, or never its leader

@@ -113,17 +113,17 @@ class Outcome:
         self._said = b""
 
     def read(self, pipe: int) -> bool:
-        """Read what is there; whether that was all."""
-        try:
+        """Read what there is; whether that was all."""
+        ended = False
+        with contextlib.suppress(BlockingIOError):
             while data := os.read(pipe, 4096):
                 self._said += data
-        except BlockingIOError:
-            return False
+            ended = True
         pid, _, failure = self._said.decode(errors="replace").partition(" ")
         self.pid = int(pid or 0)
         if failure:
             number, _, text = failure.partition(" ")
             self.error = OSError(int(number), text)
-        elif not pid:
+        elif ended and not pid:
             self.error = OSError(errno.EAGAIN, "no process could be made for it")
-        return True
+        return ended

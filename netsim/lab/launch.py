@@ -73,7 +73,7 @@ def start_init(
         if is_alive(read_info(directory)):
             raise ConflictError(f"lab {name} is running", hint="run the command again to change it")
         _clear(directory)
-        (directory / "logs" / "pods").mkdir(parents=True)
+        (directory / "logs").mkdir()
         for file, data in (files or {}).items():
             (directory / file).write_bytes(data)
         return _start_process(name, directory, services)
