@@ -36,9 +36,9 @@ from netsim.dataplane.messages import Hello
 from netsim.dataplane.process import expect_many_rows, listen, raise_file_limit, serve
 from netsim.lab.admission import Admission
 from netsim.lab.dataplane_link import DataplaneLink
-from netsim.lab.initial import ingest
+from netsim.lab.initial import admitted
 from netsim.linux import syscalls
-from netsim.store.base import Update
+from netsim.store.base import Create, Update
 from netsim.store.sqlite import open_store
 
 PAUSE_S = 0.002  # between changes, for what runs beside
@@ -84,9 +84,7 @@ class ControlCase:
         objects = [lab_manifest("bench", "fabric", nodes)]
         for service in rules.others(services, endpoints):
             objects += other_manifests(service)
-        file = folder / "initial.json"
-        file.write_text(json.dumps(objects))
-        ingest(self._store, file, self._admission)
+        self._store.transaction([Create(obj) for obj in admitted(objects)])
         self._settle()
         gc.collect()
         gc.freeze()

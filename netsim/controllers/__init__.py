@@ -10,7 +10,7 @@ from netsim.controllers.base import Controller, Quiet
 from netsim.controllers.deployments import deployments
 from netsim.controllers.endpoints import Endpoints
 from netsim.controllers.ipam import ipam
-from netsim.controllers.namespaces import Namespaces
+from netsim.controllers.namespaces import namespaces
 from netsim.controllers.nodes import lost_pods, nodes
 from netsim.controllers.replicasets import replica_sets
 from netsim.controllers.scheduler import scheduler
@@ -22,7 +22,7 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
     They keep caches: make them once per process and pass them to `base.settle` again and again.
     """
     return [
-        Namespaces(),
+        namespaces,
         Quiet(partial(nodes, backends=backends), "Lab", "Node"),
         Quiet(lost_pods, "Node", "Pod"),
         Quiet(deployments, "Deployment", "ReplicaSet", "Pod"),

@@ -21,6 +21,9 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from netsim.api.fields import Json
 from netsim.api.lab_spec import Lab
@@ -36,21 +39,21 @@ from netsim.dataplane.messages import Hello
 from netsim.dataplane.process import expect_many_rows
 from netsim.errors import NetsimError
 from netsim.lab import kernel_drops, names
-from netsim.lab.admission import Admission
 from netsim.lab.dataplane_link import DataplaneLink
 from netsim.lab.infrastructure import Infrastructure, node_key
 from netsim.lab.init_client import InitClient
-from netsim.lab.initial import ingest
-from netsim.lab.lab_api import LabApi
 from netsim.lab.pod_logs import PodLogs
 from netsim.lab.pod_sandboxes import InitProcesses, PodSandboxes
 from netsim.lab.probes import NodeSockets, ask
 from netsim.lab.status import Running
 from netsim.lab.timing import WallClock
 from netsim.lab.workloads import Workloads
-from netsim.server.app import serve
+from netsim.store.base import Create
 from netsim.store.garbage import sweep
 from netsim.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from netsim.lab.lab_api import LabApi
 
 log = logging.getLogger("netsim.control")
 RETRY_S = 0.5
@@ -58,7 +61,7 @@ RETRY_S = 0.5
 # at most this (P-91): passes take half of the time of a lab in which much happens.
 GATHER_MAX_S = 0.02
 # Changes after which what they left is taken out of the collector's sight, when all is quiet.
-FREEZE_AFTER = 1000
+FREEZE_AFTER, QUIET_S = 1000, 0.5
 KNOWN_UPDATES = 10_000
 # A pass must not starve the thread that makes sandboxes (2.5 ms a pod instead of 21).
 SWITCH_INTERVAL_S = 0.001
@@ -81,7 +84,6 @@ class Control:
         self.name = name
         self.state = state
         self.store = open_store(str(state / "store.sqlite"))
-        self.admission = Admission()
         self._refused = self._ingest()
         lab = lab_of(self.store.view()) or Lab.parse({})
         socket = state / "init.sock"
@@ -111,15 +113,20 @@ class Control:
         self.errors: tuple[str, ...] = ()
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
+        self._begun = asyncio.Event()  # nodes are there, or why not is known
         self._progress, self.passes = asyncio.Condition(), 0
         self._frozen = -FREEZE_AFTER
         self._in_use: deque[tuple[int, int]] = deque(maxlen=KNOWN_UPDATES)
 
     def _ingest(self) -> str:
-        """Take in the lab's first objects; why they are refused, empty if they are not."""
+        """Take in the lab's first objects, once; why they are refused, empty if they are not."""
+        file = self.state / "initial.json"
+        if self.store.view().list("Lab") or not file.exists():
+            return ""
         try:
-            ingest(self.store, self.state / "initial.json", self.admission)
-        except NetsimError as error:
+            objects = msgspec.json.decode(file.read_bytes(), type=list[dict[str, object]])
+            self.store.transaction([Create(obj) for obj in objects])
+        except (NetsimError, msgspec.MsgspecError) as error:
             return str(error)
         return ""
 
@@ -173,19 +180,27 @@ class Control:
 
     async def run(self) -> None:
         """Serve and run passes until cancelled."""
-        api = LabApi(self)
-        runner = await serve(api.app(), str(self.state / "api.sock"))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.link.keep_connected())
                 tasks.create_task(self.workloads.watch())
                 tasks.create_task(self._notice_changes())
+                tasks.create_task(self._serve())
                 await self._passes()
         finally:
             await self.workloads.close()
-            await runner.cleanup()
             self._probe_sockets.close()
             self.store.close()
+
+    async def _serve(self) -> None:
+        """Serve the API. Its modules take as long to import as all others: nodes come first."""
+        await self._begun.wait()
+        api = await asyncio.to_thread(_make_api, self)
+        runner = await api.serve(self.state / "api.sock")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
 
     async def _notice_changes(self) -> None:
         revision = 0
@@ -215,12 +230,11 @@ class Control:
             await asyncio.sleep(min(time.monotonic() - began, GATHER_MAX_S))
 
     def _settle_down(self) -> None:
-        """Nothing is left to do. What is stored stays, so the collector may skip it."""
+        """Nothing is left to do."""
         self._settled.set()
         if self.store.revision - self._frozen >= FREEZE_AFTER:
             self._frozen = self.store.revision
-            gc.collect()
-            gc.freeze()
+            asyncio.get_running_loop().call_later(QUIET_S, _freeze)
 
     def _repair_names(self) -> None:
         """Whoever died between giving a sandbox up and unnaming it left a wrong name."""
@@ -228,11 +242,14 @@ class Control:
 
     async def _one_pass(self) -> bool:
         """Bring everything one step on; whether the data plane runs what the store asks for."""
-        self._settle()
-        view = self.store.view()
-        if await self.infrastructure.ensure(view):
+        try:
             self._settle()
             view = self.store.view()
+            if await self.infrastructure.ensure(view):
+                self._settle()
+                view = self.store.view()
+        finally:
+            self._begun.set()
         await self.workloads.reconcile(view)
         view = self.store.view()
         done = await self.link.publish(self._compiler.compile(view), view.revision)
@@ -248,6 +265,18 @@ class Control:
             return Pass(self.store.view(), now, self.infrastructure.nodes_up)
 
         settle(take, self.store.transaction, self._controllers)
+
+
+def _make_api(control: Control) -> LabApi:
+    from netsim.lab.lab_api import LabApi
+
+    return LabApi(control)
+
+
+def _freeze() -> None:
+    """What is stored stays, so the collector may skip it."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _main(control: Control) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsim.api.fields import Json, items, mapping, text
+from netsim.api.fields import Json, mapping, text
 from netsim.api.meta import KINDS
 from netsim.lab.admission import Admission
 from netsim.lab.apply import Step, plan
@@ -21,20 +19,12 @@ if TYPE_CHECKING:
 ORDER = {kind.name: number for number, kind in enumerate(KINDS)}
 
 
-def ingest(store: Store, file: Path, admit: Admit) -> None:
-    """Store the objects of `file`, a JSON list, unless the store has a lab already.
-
-    ApiError when one is refused: then nothing is stored.
-    """
-    if store.view().list("Lab") or not file.exists():
-        return
-    objects = items({"objects": json.loads(file.read_bytes())}, "objects")
-    write_steps(store, plan((), in_order(objects), prune=False), admit)
-
-
-def check_accepted(objects: Iterable[Json]) -> None:
-    """Find out, without a lab, whether `ingest` would take the objects. ApiError when not."""
-    write_steps(ObjectStore(), plan((), in_order(objects), prune=False), Admission())
+def admitted(objects: Iterable[Json]) -> list[Json]:
+    """The objects as a new lab stores them. ApiError when it would refuse one."""
+    store = ObjectStore()
+    write_steps(store, plan((), in_order(objects), prune=False), Admission())
+    view = store.view()
+    return [obj for kind in KINDS for obj in view.list(kind.name)]
 
 
 def in_order(objects: Iterable[Json]) -> list[Json]:

@@ -101,21 +101,22 @@ class Lab:
             self._answering(time.monotonic() + timeout_s, timeout_s)
             changes = self._send(wanted, prune=True, dry_run=False)
         else:
-            self.check()
+            objects = self.check()
             report("starting the lab's processes")
             launch.sweep()
-            launch.start_lab(self.name, wanted.objects)
+            launch.start_lab(self.name, objects)
         if wait:
             self.wait(timeout_s=timeout_s, report=report)
         return changes
 
-    def check(self) -> None:
-        """Find out whether a new lab would take the topology. UsageError says what it refuses."""
+    def check(self) -> list[Json]:
+        """What a new lab would make of the topology. UsageError says what it refuses."""
         try:
-            initial.check_accepted(self._wanted().objects)
+            objects = initial.admitted(self._wanted().objects)
         except ApiError as error:
             raise UsageError(f"{error.message}; nothing was done") from error
-        _check_io(self._wanted().objects)
+        _check_io(objects)
+        return objects
 
     def down(self) -> bool:
         """Stop the lab and remove all it owns; whether there was anything. Idempotent."""

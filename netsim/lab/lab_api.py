@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -28,13 +29,14 @@ from netsim.api.fields import flag, items
 from netsim.api.meta import KINDS
 from netsim.api.problems import errors
 from netsim.dataplane.client import DataplaneClient, RefusedError
+from netsim.lab.admission import Admission
 from netsim.lab.apply import plan, step_json
 from netsim.lab.apply_checks import find_problems, to_json
 from netsim.lab.initial import in_order, write_steps
-from netsim.lab.status import lab_status, not_ready
+from netsim.lab.status import is_ready, lab_status
 from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
 from netsim.server.api import Hooks
-from netsim.server.app import create_app
+from netsim.server.app import create_app, serve
 from netsim.server.codec import decode_object
 from netsim.server.query import number
 from netsim.store.errors import ApiError, bad_request
@@ -56,11 +58,12 @@ class LabApi:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._admission = Admission()
 
     def app(self) -> web.Application:
         """Kubernetes' API and ours in one application."""
         control = self._control
-        app = create_app(control.store, control.admission, Hooks(pod_log=control.logs))
+        app = create_app(control.store, self._admission, Hooks(pod_log=control.logs))
         app.router.add_get("/netsim/status", self.status)
         app.router.add_get("/netsim/wait", self.wait)
         app.router.add_post("/netsim/apply", self.apply)
@@ -70,6 +73,10 @@ class LabApi:
         app.router.add_get("/netsim/captures", self.capture)
         app.router.add_delete(r"/netsim/captures/{id:\d+}", self.capture_stop)
         return app
+
+    async def serve(self, path: Path) -> web.AppRunner:
+        """Serve on a Unix socket, until the runner's `cleanup()`."""
+        return await serve(self.app(), str(path))
 
     async def _status(self) -> dict[str, object]:
         control = self._control
@@ -101,7 +108,7 @@ class LabApi:
     def _ready(self) -> bool:
         control = self._control
         running = control.running({} if control.link.client is not None else None)
-        return not not_ready(control.store.view(), running)
+        return is_ready(control.store.view(), running)
 
     async def published(self, request: web.Request) -> web.Response:
         """GET /netsim/published."""
@@ -131,9 +138,7 @@ class LabApi:
         problems = find_problems(stored, objects, steps, prune=prune)
         if errors(problems):
             steps = []
-        write_steps(
-            self._control.store, steps, self._control.admission, dry_run=flag(body, "dryRun")
-        )
+        write_steps(self._control.store, steps, self._admission, dry_run=flag(body, "dryRun"))
         return web.json_response(
             {"steps": [step_json(s) for s in steps], "problems": [to_json(p) for p in problems]}
         )

@@ -51,7 +51,7 @@ def state_dir(name: str) -> Path:
 
 
 def start_lab(name: str, objects: Iterable[Mapping[str, object]]) -> LabInfo:
-    """Start a lab whose control begins with `objects`. ConflictError: it runs."""
+    """Start a lab whose control begins with `objects`, as admitted. ConflictError: it runs."""
     initial = json.dumps(list(objects)).encode()
     return start_init(name, files={"initial.json": initial})
 

@@ -53,19 +53,24 @@ def create(lab: str, init_pid: int, key: str, number: int, where: Path = NETNS) 
 
     Call `remove` before init drops the descriptor: its number is then used again.
     """
-    where.mkdir(mode=0o755, exist_ok=True)
     target = f"/proc/{init_pid}/fd/{number}"
-    for name in candidates(lab, key):
+    return next((name for name in candidates(lab, key) if _link(where, name, target)), None)
+
+
+def _link(where: Path, name: str, target: str) -> bool:
+    """Make a symlink, in the place of a dead one; False: the name is another's."""
+    try:
+        os.symlink(target, os.path.join(where, name))  # what a thousand pods do comes first
+    except FileNotFoundError:
+        where.mkdir(mode=0o755, exist_ok=True)
+        return _link(where, name, target)
+    except FileExistsError:
         path = where / name
         if _is_ours(path) and not is_alive(path):
             path.unlink(missing_ok=True)
-        try:
-            path.symlink_to(target)
-        except FileExistsError:
-            if _target(path) != target:
-                continue
-        return name
-    return None
+            return _link(where, name, target)
+        return _target(path) == target
+    return True
 
 
 def remove(init_pid: int, number: int, lab: str, key: str, where: Path = NETNS) -> None:

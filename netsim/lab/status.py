@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from netsim.api.fields import Json, items, mapping, number, text
 from netsim.api.meta import annotations_of, key_of, name_of, namespace_of
@@ -102,20 +103,36 @@ def _workload_problem(obj: Json) -> str:
     return "" if ready == asked else f"{ready} of {asked} replicas ready"
 
 
+PROBLEMS: Mapping[str, Callable[[Json], str]] = {
+    "Pod": _pod_problem,
+    "ReplicaSet": _workload_problem,
+    "Deployment": _workload_problem,
+}
+
+
 def not_ready(view: View, running: Running) -> list[dict[str, str]]:
     """Everything that keeps the lab from being ready: `{object, reason}` each."""
-    found: list[tuple[str, str]] = []
-    if running.dataplane is None:
-        found.append(("data plane", "not running"))
-    found += [("control", error) for error in running.errors]
-    found += [(str(key_of(n)), _node_problem(n, running)) for n in view.list("Node")]
-    found += [(str(key_of(p)), _pod_problem(p)) for p in view.list("Pod")]
-    for kind in ("ReplicaSet", "Deployment"):
-        found += [(str(key_of(o)), _workload_problem(o)) for o in view.list(kind)]
-    problems = [{"object": what, "reason": why} for what, why in found if why]
+    problems = [{"object": what, "reason": why} for what, why in _problems(view, running)]
     if not problems and not running.settled:
         problems.append({"object": "control", "reason": "changes are being worked on"})
     return problems
+
+
+def is_ready(view: View, running: Running) -> bool:
+    """Whether nothing keeps the lab from being ready: looks no further than to the first problem."""
+    return running.settled and next(_problems(view, running), None) is None
+
+
+def _problems(view: View, running: Running) -> Iterator[tuple[str, str]]:
+    """Object and reason, of what each object tells by itself."""
+    if running.dataplane is None:
+        yield "data plane", "not running"
+    yield from (("control", error) for error in running.errors)
+    tests = {"Node": partial(_node_problem, running=running), **PROBLEMS}
+    for kind, problem in tests.items():
+        for obj in view.list(kind):
+            if why := problem(obj):
+                yield str(key_of(obj)), why
 
 
 def _node_row(

@@ -226,9 +226,10 @@ class Workloads:
     async def _make_sandboxes(self, lab: Lab) -> None:
         """Wait for a batch of those that are due; the next one is made while the pass goes on."""
         making, self._making = self._making or self._begin_batch(lab), None
-        for run, problem in await making if making is not None else ():
-            self._made(run, problem)
+        made = await making if making is not None else ()
         self._making = self._begin_batch(lab)
+        for run, problem in made:
+            self._made(run, problem)
         if self._making is not None:
             self._wake()
 
@@ -395,6 +396,7 @@ class Workloads:
             known = self._known.get(uid)
             if known is not None and container_of(known.pod, name) is not None:
                 self._runner.adopt(known.where(name), state, pid)
-        for uid in [*found.runs]:
-            self._soil(uid)
+        for uid, run in [*found.runs.items()]:
+            if run.sandbox is Sandbox.PRESENT or run.containers:
+                self._soil(uid)
             self._step(uid)

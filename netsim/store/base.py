@@ -7,7 +7,7 @@ object; an object's `metadata.resourceVersion` is the revision that made it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -79,6 +79,9 @@ class View(Protocol):
 
     def list(self, kind: str, namespace: str | None = None) -> Sequence[Json]:
         """Objects of a kind by (namespace, name); of one namespace, unless None."""
+
+    def namespaces(self, kind: str) -> Collection[str]:
+        """The namespaces that objects of a kind are in ("" for cluster-wide kinds)."""
 
     def dependents(self, uid: str) -> Sequence[Json]:
         """Objects that name the object with this uid among their owners, in no order."""

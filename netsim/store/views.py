@@ -6,7 +6,7 @@ so does finding what differs between two views.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Self
 
 from netsim.api.fields import Json, text
@@ -97,6 +97,10 @@ class MemoryView:
         if namespace is None:
             return of_kind.sequence()
         return of_kind.shards.get(namespace, NO_SHARD).sequence()
+
+    def namespaces(self, kind: str) -> Collection[str]:
+        """The namespaces that objects of a kind are in."""
+        return self._kinds.get(kind, NO_KIND).shards.keys()
 
     def changes(self, kind: str, before: View | None) -> Sequence[tuple[Json | None, Json | None]]:
         """What differs from an earlier view of the store: see `base.View`."""

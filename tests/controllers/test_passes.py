@@ -12,7 +12,7 @@ from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
 from netsim.backends import BACKENDS
 from netsim.controllers import all_controllers
 from netsim.controllers.base import Create, Pass, Quiet, Write, settle
-from netsim.controllers.namespaces import Namespaces
+from netsim.controllers.namespaces import namespaces
 from netsim.controllers.objects import spec, status, with_condition
 from netsim.controllers.tables import Compiler
 from netsim.store.base import Delete
@@ -73,7 +73,7 @@ def test_each_controller_sees_what_the_one_before_wrote() -> None:
 
 
 def test_namespaces_that_are_used_exist() -> None:
-    store, controller = ObjectStore(), Namespaces()
+    store, controller = ObjectStore(), namespaces
     store.create(pod("p", namespace="shop"))
 
     def run() -> list[str]:

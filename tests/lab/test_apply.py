@@ -13,7 +13,7 @@ from netsim.api.defaults import with_defaults
 from netsim.api.fields import Json, mapping
 from netsim.lab import apply
 from netsim.lab.admission import Admission
-from netsim.lab.initial import check_accepted, in_order, write_steps
+from netsim.lab.initial import admitted, in_order, write_steps
 from netsim.store.memory import ObjectStore
 
 KEYS = st.sampled_from("abcd")
@@ -211,7 +211,9 @@ def test_a_dump_of_the_server_applies_as_unchanged() -> None:
 
 
 def test_what_a_new_lab_would_take_is_known_before_there_is_one() -> None:
-    check_accepted([service(), LAB])
+    lab, web = admitted([service(), LAB])
+    assert [mapping(obj, "metadata")["name"] for obj in (lab, web)] == ["t", "web"]
+    assert mapping(web, "spec")["clusterIP"], "it is as the lab will store it"
 
 
 def test_a_pod_stays_on_its_node() -> None:
