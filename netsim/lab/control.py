@@ -42,7 +42,6 @@ from netsim.lab import kernel_drops, names
 from netsim.lab.dataplane_link import DataplaneLink
 from netsim.lab.infrastructure import Infrastructure, node_key
 from netsim.lab.init_client import InitClient
-from netsim.lab.pod_logs import PodLogs
 from netsim.lab.pod_sandboxes import InitProcesses, PodSandboxes
 from netsim.lab.probes import NodeSockets, ask
 from netsim.lab.status import Running
@@ -109,7 +108,6 @@ class Control:
             clock=WallClock(),
             wake=self.wake,
         )
-        self.logs = PodLogs(state / "logs" / "pods", self._exists)
         self.errors: tuple[str, ...] = ()
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
@@ -141,7 +139,8 @@ class Control:
     def _open_node(self, node: str) -> dict[str, int]:
         return self.init.get(node_key(node))
 
-    def _exists(self, obj: Json) -> bool:
+    def exists(self, obj: Json) -> bool:
+        """Whether an object is still there, not another one of its name."""
         stored = self.store.view().get(key_of(obj))
         return stored is not None and uid_of(stored) == uid_of(obj)
 

@@ -33,6 +33,7 @@ from netsim.lab.admission import Admission
 from netsim.lab.apply import plan, step_json
 from netsim.lab.apply_checks import find_problems, to_json
 from netsim.lab.initial import in_order, write_steps
+from netsim.lab.pod_logs import PodLogs
 from netsim.lab.status import is_ready, lab_status
 from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
 from netsim.server.api import Hooks
@@ -63,7 +64,8 @@ class LabApi:
     def app(self) -> web.Application:
         """Kubernetes' API and ours in one application."""
         control = self._control
-        app = create_app(control.store, self._admission, Hooks(pod_log=control.logs))
+        logs = PodLogs(control.state / "logs" / "pods", control.exists)
+        app = create_app(control.store, self._admission, Hooks(pod_log=logs))
         app.router.add_get("/netsim/status", self.status)
         app.router.add_get("/netsim/wait", self.wait)
         app.router.add_post("/netsim/apply", self.apply)

@@ -23,7 +23,7 @@ from netsim.backends.base import Backend
 from netsim.controllers.base import lab_of
 from netsim.controllers.changes import Tracker
 from netsim.controllers.ipam import host_network
-from netsim.controllers.objects import deleting, uid_of
+from netsim.controllers.objects import deleting, status, uid_of
 from netsim.controllers.routes import overlay_mtu, wire_segments
 from netsim.errors import NetsimError
 from netsim.lab import pod_status
@@ -397,6 +397,7 @@ class Workloads:
             if known is not None and container_of(known.pod, name) is not None:
                 self._runner.adopt(known.where(name), state, pid)
         for uid, run in [*found.runs.items()]:
-            if run.sandbox is Sandbox.PRESENT or run.containers:
+            known = self._known.get(uid)
+            if run.sandbox is Sandbox.PRESENT or (known and "startTime" in status(known.stored)):
                 self._soil(uid)
             self._step(uid)
