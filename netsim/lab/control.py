@@ -4,7 +4,7 @@
 
 A pass compares state, so it does not matter which event began it or how many did: passes that are
 asked for while one runs become one. Everything durable is in the store and in init, so this process
-may die at any time; the next one finds the same state and goes on.
+may die at any time; the next one finds the same state and goes on. SIGTERM just ends it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
 import time
 from bisect import bisect_left
@@ -278,18 +277,6 @@ def _freeze() -> None:
     gc.freeze()
 
 
-async def _main(control: Control) -> None:
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(control.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    control.wake()
-    try:
-        await task
-    except asyncio.CancelledError:
-        log.info("ends")
-
-
 def main() -> None:
     """`python -m netsim.lab.control`, as init starts it."""
     logging.basicConfig(
@@ -301,7 +288,8 @@ def main() -> None:
 
     async def start() -> None:
         control = Control(os.environ["NETSIM_LAB"], state, int(os.environ["NETSIM_INIT_PID"]))
-        await _main(control)
+        control.wake()
+        await control.run()
 
     asyncio.run(start())
 
