@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netsim.api.meta import DEFAULT_NAMESPACE, KINDS, ObjectKey, namespace_of
+from netsim.api.meta import DEFAULT_NAMESPACE, KINDS, ObjectKey
 from netsim.controllers.base import Create, Pass, Write
 
 NAME_LABEL = "kubernetes.io/metadata.name"

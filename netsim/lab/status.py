@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from netsim.api.fields import Json, items, mapping, number, text
 from netsim.api.meta import annotations_of, key_of, name_of, namespace_of
@@ -128,7 +127,10 @@ def _problems(view: View, running: Running) -> Iterator[tuple[str, str]]:
     if running.dataplane is None:
         yield "data plane", "not running"
     yield from (("control", error) for error in running.errors)
-    tests = {"Node": partial(_node_problem, running=running), **PROBLEMS}
+    tests: dict[str, Callable[[Json], str]] = {
+        "Node": lambda node: _node_problem(node, running),
+        **PROBLEMS,
+    }
     for kind, problem in tests.items():
         for obj in view.list(kind):
             if why := problem(obj):
