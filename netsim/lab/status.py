@@ -118,7 +118,7 @@ def not_ready(view: View, running: Running) -> list[dict[str, str]]:
 
 
 def is_ready(view: View, running: Running) -> bool:
-    """Whether nothing keeps the lab from being ready: looks no further than to the first problem."""
+    """Whether nothing keeps the lab from being ready: the first problem ends the look."""
     return running.settled and next(_problems(view, running), None) is None
 
 
