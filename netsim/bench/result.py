@@ -49,21 +49,29 @@ def as_json(result: Result) -> Json:
 def row_as_json(row: Row, forced: bool) -> Json:
     """One figure of all sides."""
     return {
-        "work": row.work,
-        "key": row.figure.key,
-        "name": row.figure.name,
-        "unit": row.figure.unit,
-        "moreIsBetter": row.figure.more_is_better,
+        **_figure(row),
         "sides": {
             side: {**spread._asdict(), "cpuBusy": row.busy.get(side)}
             for side, spread in row.spreads.items()
         },
         "ratios": [one._asdict() for one in row.ratios],
-        "rounds": row.rounds,
-        "discarded": row.discarded,
-        "noisy": row.noisy,
+        **_pains(row),
         "forced": forced,
     }
+
+
+def _figure(row: Row) -> Json:
+    return {
+        "work": row.work,
+        "key": row.figure.key,
+        "name": row.figure.name,
+        "unit": row.figure.unit,
+        "moreIsBetter": row.figure.more_is_better,
+    }
+
+
+def _pains(row: Row) -> Json:
+    return {"rounds": row.rounds, "discarded": row.discarded, "noisy": row.noisy}
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -86,15 +94,9 @@ def as_csv(rows: Sequence[Row]) -> str:
 def _line(row: Row, side: str) -> Json:
     spread = row.spreads[side]
     return {
-        "work": row.work,
-        "key": row.figure.key,
-        "name": row.figure.name,
-        "unit": row.figure.unit,
-        "moreIsBetter": row.figure.more_is_better,
+        **_figure(row),
         "side": side,
         **spread._asdict(),
         "cpuBusy": row.busy.get(side, ""),
-        "rounds": row.rounds,
-        "discarded": row.discarded,
-        "noisy": row.noisy,
+        **_pains(row),
     }
