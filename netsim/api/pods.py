@@ -207,13 +207,13 @@ class Pod(Resource):
     conditions: tuple[Condition, ...] = ()
 
     @classmethod
-    def parse(cls, obj: Json) -> Pod:
-        """From a Pod object."""
+    def parse(cls, obj: Json, spec: PodSpec | None = None) -> Pod:
+        """From a Pod object; `spec` if its spec was read already."""
         status, meta = mapping(obj, "status"), Metadata.parse(obj)
         ip = text(status, "podIP")
         return cls(
             meta=meta,
-            spec=PodSpec.parse(mapping(obj, "spec")),
+            spec=spec or PodSpec.parse(mapping(obj, "spec")),
             phase=text(status, "phase", "Pending"),
             ip=ip,
             address=address_or_none(ip) if ip else None,

@@ -12,6 +12,7 @@ from netsim.controllers.endpoints import Endpoints
 from netsim.controllers.ipam import ipam
 from netsim.controllers.namespaces import namespaces
 from netsim.controllers.nodes import lost_pods, nodes
+from netsim.controllers.objects import placement
 from netsim.controllers.replicasets import replica_sets
 from netsim.controllers.scheduler import scheduler
 
@@ -24,10 +25,10 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
     return [
         namespaces,
         Quiet(partial(nodes, backends=backends), "Lab", "Node"),
-        Quiet(lost_pods, "Node", "Pod"),
+        Quiet(lost_pods, "Node", of_pods=placement),
         Quiet(deployments, "Deployment", "ReplicaSet", "Pod"),
         Quiet(replica_sets, "ReplicaSet", "Pod"),
-        Quiet(scheduler, "Node", "Pod"),
-        Quiet(ipam, "Node", "Pod"),
+        Quiet(scheduler, "Node", of_pods=placement),
+        Quiet(ipam, "Node", of_pods=placement),
         Endpoints(),
     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from netsim.api.fields import Json
 from netsim.api.lab_spec import Lab
 from netsim.store.base import Create, Delete, Update, View, Write
 
@@ -42,22 +43,37 @@ class Quiet:
     """A controller that is asked again only when what it reads has changed.
 
     `kinds` are all that `controller` reads. It rests after it had nothing to write, until one of
-    them changes or the set of running nodes does.
+    them changes or the set of running nodes does. Of pods, `of_pods` is what it reads.
     """
 
-    def __init__(self, controller: Controller, *kinds: str) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        *kinds: str,
+        of_pods: Callable[[Json], object] | None = None,
+    ) -> None:
         self._controller = controller
         self._kinds = kinds
+        self._of_pods = of_pods
+        self._view: View | None = None
         self._settled: tuple[object, ...] | None = None
 
     def __call__(self, p: Pass) -> list[Write]:
         """The controller's writes."""
         state = (p.nodes_up, *(p.view.kind_revision(kind) for kind in self._kinds))
-        if state == self._settled:
+        before, self._view = self._view, p.view
+        if state == self._settled and not self._pods_differ(before, p.view):
             return []
         writes = self._controller(p)
         self._settled = None if writes else state
         return writes
+
+    def _pods_differ(self, before: View | None, view: View) -> bool:
+        read = self._of_pods
+        return read is not None and any(
+            old is None or new is None or read(old) != read(new)
+            for old, new in view.changes("Pod", before)
+        )
 
 
 def settle(

@@ -17,6 +17,7 @@ __all__ = [
     "finished",
     "is_true",
     "owner_reference",
+    "placement",
     "spec",
     "status",
     "tied",
@@ -47,6 +48,17 @@ def uid_of(obj: Json) -> str:
 def deleting(obj: Json) -> bool:
     """Whether the object is marked for deletion."""
     return "deletionTimestamp" in metadata(obj)
+
+
+def placement(pod: Json) -> tuple[object, ...]:
+    """Of a pod, what decides about its node and address; most changes concern other things."""
+    given = status(pod)
+    return (
+        *(given.get(key) for key in ("podIP", "podIPs", "hostIP", "phase", "reason", "message")),
+        deleting(pod),
+        annotations_of(pod),
+        spec(pod),
+    )
 
 
 def finished(pod: Json) -> bool:

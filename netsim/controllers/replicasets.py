@@ -41,6 +41,8 @@ _PHASE_RANK = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 def replica_sets(p: Pass) -> list[Write]:
     """The writes that bring every ReplicaSet's pods and status in line."""
+    if not p.view.list("ReplicaSet"):
+        return []
     owned, orphans = _pods_by_owner(p.view)
     writes: list[Write] = []
     for rs in p.view.list("ReplicaSet"):

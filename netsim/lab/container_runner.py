@@ -203,7 +203,7 @@ class ContainerRunner:
     async def _start(self, place: Place, state: ContainerRun) -> None:
         key = place.key
         try:
-            pid, ready = await self._spawn(place)
+            pid, ready = await self._spawn(place, key)
         except (OSError, NetsimError, ValueError) as error:
             exited(state, START_ERROR_CODE, 0, self._clock.now(), str(error))
             self._changed(key)
@@ -221,7 +221,7 @@ class ContainerRunner:
         if early is not None:
             self.ended(state, early)
 
-    async def _spawn(self, place: Place) -> tuple[int, int | None]:
+    async def _spawn(self, place: Place, key: str) -> tuple[int, int | None]:
         """The process' pid and the answerer's ready pipe, to be closed by the caller."""
         container = place.container
         variables = programs.environment(place.stored, place.pod, container)
@@ -240,7 +240,7 @@ class ContainerRunner:
                 fds.append(far)
             try:
                 pid = await self._processes.spawn(
-                    place.key,
+                    key,
                     argv,
                     variables,
                     cwd=container.working_dir or "/",

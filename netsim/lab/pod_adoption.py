@@ -26,6 +26,12 @@ class Known(NamedTuple):
     stored: Json
     pod: Pod
 
+    @classmethod
+    def read(cls, obj: Json, before: Known | None = None) -> Known:
+        """An object; `before` is what was known of the same pod."""
+        same = before is not None and before.stored.get("spec") is obj.get("spec")
+        return cls(obj, Pod.parse(obj, before.pod.spec if before and same else None))
+
     @property
     def place(self) -> str:
         """Init's key of the sandbox that the pod runs in."""

@@ -116,11 +116,11 @@ class Workloads:
         The statuses that follow from it are stored on return.
         """
         gone, new = self._tracker.advance(view)
-        for obj in gone:
-            self._known.pop(uid_of(obj), None)
+        before = {uid_of(obj): self._known.pop(uid_of(obj), None) for obj in gone}
         for obj in new:
-            self._known[uid_of(obj)] = Known(obj, Pod.parse(obj))
-            self._keys[uid_of(obj)] = key_of(obj)
+            uid = uid_of(obj)
+            self._known[uid] = Known.read(obj, before.get(uid))
+            self._keys[uid] = key_of(obj)
         if not self._adopted:
             await self._adopt()
             self._adopted = True
@@ -328,8 +328,9 @@ class Workloads:
             stored = view.get(key) if key is not None else None
             if run is None or stored is None or uid_of(stored) != uid:
                 continue
-            pod = known.pod if known and known.stored is stored else Pod.parse(stored)
-            changed = pod_status.with_run(stored, pod, run, now)
+            if known is None or known.stored is not stored:
+                known = Known.read(stored, known)
+            changed = pod_status.with_run(stored, known.pod, run, now)
             if changed is not stored:
                 writes.append(Update(changed))
         try:
