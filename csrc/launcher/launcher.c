@@ -27,7 +27,7 @@
 #define DEFAULT_PATH     "/bin:/usr/bin"
 #define PATH_BYTES_MAX   4096
 #define NOT_RUN          127
-#define MESSAGE_BYTES    (256 * 1024)
+#define MESSAGE_BYTES    ((size_t)256 * 1024)
 #define FDS_MAX          253 /* the kernel's SCM_MAX_FD */
 #define FIRST_INTERNAL   32
 #define SIGNAL_SET_BYTES 8
@@ -109,7 +109,7 @@ static void reset_internal_signals(void)
 		syscall(SYS_rt_sigaction, internal, by_default, NULL, SIGNAL_SET_BYTES);
 }
 
-/* Put descriptors where they should be, out of the way of one another first; the pipe moves, too. */
+/* Put descriptors where they should be, out of one another's way first; the pipe moves, too. */
 static void place(const struct request *r, struct received *with)
 {
 	for (uint32_t i = 0; i < with->count; i++)
@@ -128,6 +128,7 @@ static char **strings(char **at, const char *end, uint32_t count)
 		found[i] = *at;
 		*at += strlen(*at) + 1;
 		if (*at > end) {
+			free(found);
 			errno = EINVAL;
 			return NULL;
 		}
@@ -189,7 +190,7 @@ static size_t receive(char *message, size_t room, struct received *with)
 int main(void)
 {
 	static _Alignas(struct request) char message[MESSAGE_BYTES + 1];
-	struct received with;
+	static struct received with;
 	size_t size;
 
 	fcntl(STDIN_FILENO, F_SETFD, FD_CLOEXEC);

@@ -173,15 +173,20 @@ static int open_tun(const struct call *call, const struct sandbox_recipe *r, str
 }
 
 /* The first error among the answers. */
-static int first_error(char *reply, int size)
+static int first_error(const char *reply, size_t size)
 {
-	const struct nlmsghdr *message = (const struct nlmsghdr *)reply;
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr body;
+	} message;
 
-	for (; NLMSG_OK(message, size); message = NLMSG_NEXT(message, size)) {
-		const struct nlmsgerr *answer = NLMSG_DATA(message);
-
-		if (message->nlmsg_type == NLMSG_ERROR && answer->error != 0)
-			return answer->error;
+	for (size_t at = 0; at + sizeof(message) <= size;
+	     at += NLMSG_ALIGN(message.head.nlmsg_len)) {
+		memcpy(&message, reply + at, sizeof(message));
+		if (message.head.nlmsg_type == NLMSG_ERROR && message.body.error != 0)
+			return message.body.error;
+		if (message.head.nlmsg_len == 0)
+			break;
 	}
 	return 0;
 }
@@ -203,7 +208,7 @@ static int request_links(const struct call *call, const struct sandbox_recipe *r
 	    send(fd, r->requests, r->requests_bytes, 0) < 0)
 		error = -errno;
 	while (error == 0 && (size = recv(fd, s->reply, sizeof(s->reply), MSG_DONTWAIT)) > 0)
-		error = first_error(s->reply, (int)size);
+		error = first_error(s->reply, (size_t)size);
 	s->reply_bytes = error < 0 && size > 0 ? (size_t)size : 0;
 	close(fd);
 	return error;

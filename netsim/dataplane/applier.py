@@ -27,7 +27,8 @@ from netsim.dataplane.rows import (
 )
 
 SETTLE_S = 5.0
-SETTLE_POLL_S = 0.0005
+# Between looks: a worker that sleeps has woken up after some 50 us, one that is busy takes longer.
+SETTLE_POLL_S, SETTLE_POLL_MAX_S = 0.00002, 0.0005
 ROW_ERRORS = (LookupError, MemoryError, OSError, ValueError)
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ class Applier:
 
     def settle(self) -> dict[str, int]:
         """Wait until every node runs what was published; their revisions. TimeoutError: 5 s."""
-        deadline = time.monotonic() + SETTLE_S
+        deadline, pause_s = time.monotonic() + SETTLE_S, SETTLE_POLL_S
         while True:
             found = self.revisions()
             late = [name for name, revision in found.items() if revision < self.revision]
@@ -132,7 +133,8 @@ class Applier:
                 return found
             if time.monotonic() > deadline:
                 raise TimeoutError(f"revision {self.revision} does not run on {', '.join(late)}")
-            time.sleep(SETTLE_POLL_S)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, SETTLE_POLL_MAX_S)
 
     def _each(self, kind: str, rows: Iterable[T], do: Callable[[T], None]) -> None:
         for row in rows:

@@ -279,7 +279,7 @@ def _log(text: str) -> None:
 
 
 def make_pod_logs(state: str, pid: int) -> None:
-    """<state>/logs/pods leads to a file system in memory that goes with us."""
+    """Make logs/pods lead to a file system in memory, which goes with us: a file per container."""
     root = syscalls.detached_mount("tmpfs")
     os.symlink(f"/proc/{pid}/fd/{root}", os.path.join(state, "logs", "pods"))
 

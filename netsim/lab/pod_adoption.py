@@ -10,7 +10,7 @@ from netsim.api.fields import Json
 from netsim.api.meta import ObjectKey
 from netsim.api.pods import Pod
 from netsim.controllers.ipam import host_network
-from netsim.controllers.objects import is_true
+from netsim.controllers.objects import is_true, status
 from netsim.controllers.routes import SANDBOX_READY
 from netsim.lab import pod_status
 from netsim.lab.container_runner import Place, Record
@@ -29,8 +29,9 @@ class Known(NamedTuple):
     @classmethod
     def read(cls, obj: Json, before: Known | None = None) -> Known:
         """An object; `before` is what was known of the same pod."""
-        same = before is not None and before.stored.get("spec") is obj.get("spec")
-        return cls(obj, Pod.parse(obj, before.pod.spec if before and same else None))
+        if before is None or before.stored.get("spec") is not obj.get("spec"):
+            return cls(obj, Pod.parse(obj))
+        return before if before.stored is obj else cls(obj, Pod.parse(obj, before.pod.spec))
 
     @property
     def place(self) -> str:
@@ -58,13 +59,14 @@ class Running(NamedTuple):
 class Adoption:
     """What was found.
 
-    `runs` and `keys` are by the pod's uid, also of pods whose object is gone; `stale` are sandboxes
-    that belong to nobody.
+    `runs` and `keys` are by the pod's uid, also of pods whose object is gone; `untouched` are pods
+    that nothing was begun for, `stale` sandboxes that belong to nobody.
     """
 
     runs: dict[str, PodRun] = field(default_factory=dict)
     keys: dict[str, ObjectKey] = field(default_factory=dict)
     running: list[Running] = field(default_factory=list)
+    untouched: set[str] = field(default_factory=set)
     stale: list[str] = field(default_factory=list)
 
 
@@ -82,6 +84,8 @@ def adopt(
     found = Adoption()
     for uid, each in known.items():
         run = found.runs[uid] = PodRun(uid, each.place)
+        if "startTime" not in status(each.stored):
+            found.untouched.add(uid)
         there = is_true(each.stored, SANDBOX_READY)
         if there and (host_network(each.stored) or each.place in sandboxes):
             run.sandbox = Sandbox.PRESENT

@@ -118,7 +118,7 @@ def not_ready(view: View, running: Running) -> list[dict[str, str]]:
 
 
 def is_ready(view: View, running: Running) -> bool:
-    """Whether nothing keeps the lab from being ready: the first problem ends the look."""
+    """Whether nothing keeps the lab from being ready; looks no further than the first problem."""
     return running.settled and next(_problems(view, running), None) is None
 
 
@@ -127,11 +127,10 @@ def _problems(view: View, running: Running) -> Iterator[tuple[str, str]]:
     if running.dataplane is None:
         yield "data plane", "not running"
     yield from (("control", error) for error in running.errors)
-    tests: dict[str, Callable[[Json], str]] = {
-        "Node": lambda node: _node_problem(node, running),
-        **PROBLEMS,
-    }
-    for kind, problem in tests.items():
+    for node in view.list("Node"):
+        if why := _node_problem(node, running):
+            yield str(key_of(node)), why
+    for kind, problem in PROBLEMS.items():
         for obj in view.list(kind):
             if why := problem(obj):
                 yield str(key_of(obj)), why

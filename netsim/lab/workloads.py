@@ -23,7 +23,7 @@ from netsim.backends.base import Backend
 from netsim.controllers.base import lab_of
 from netsim.controllers.changes import Tracker
 from netsim.controllers.ipam import host_network
-from netsim.controllers.objects import deleting, status, uid_of
+from netsim.controllers.objects import deleting, uid_of
 from netsim.controllers.routes import overlay_mtu, wire_segments
 from netsim.errors import NetsimError
 from netsim.lab import pod_status
@@ -47,8 +47,7 @@ from netsim.store.base import Delete, Store, Update, View, Write
 log = logging.getLogger(__name__)
 # Sandboxes made before the data plane hears of them: the first pods start while others are made.
 BATCH = 128
-WATCH_RETRY_S = 0.2
-STORE_RETRY_S = 1.0
+WATCH_RETRY_S, STORE_RETRY_S = 0.2, 1.0
 DNS_OFFSET = 10  # the cluster's DNS server is the tenth address of the service range
 # A revision that is not known before the status that says so is written.
 UNWRITTEN = 1 << 62
@@ -118,9 +117,8 @@ class Workloads:
         gone, new = self._tracker.advance(view)
         before = {uid_of(obj): self._known.pop(uid_of(obj), None) for obj in gone}
         for obj in new:
-            uid = uid_of(obj)
-            self._known[uid] = Known.read(obj, before.get(uid))
-            self._keys[uid] = key_of(obj)
+            self._known[uid_of(obj)] = Known.read(obj, before.get(uid_of(obj)))
+            self._keys[uid_of(obj)] = key_of(obj)
         if not self._adopted:
             await self._adopt()
             self._adopted = True
@@ -328,9 +326,7 @@ class Workloads:
             stored = view.get(key) if key is not None else None
             if run is None or stored is None or uid_of(stored) != uid:
                 continue
-            if known is None or known.stored is not stored:
-                known = Known.read(stored, known)
-            changed = pod_status.with_run(stored, known.pod, run, now)
+            changed = pod_status.with_run(stored, Known.read(stored, known).pod, run, now)
             if changed is not stored:
                 writes.append(Update(changed))
         try:
@@ -397,8 +393,7 @@ class Workloads:
             known = self._known.get(uid)
             if known is not None and container_of(known.pod, name) is not None:
                 self._runner.adopt(known.where(name), state, pid)
-        for uid, run in [*found.runs.items()]:
-            known = self._known.get(uid)
-            if run.sandbox is Sandbox.PRESENT or (known and "startTime" in status(known.stored)):
+        for uid in [*found.runs]:
+            if uid not in found.untouched:
                 self._soil(uid)
             self._step(uid)
