@@ -13,9 +13,9 @@ from netsim.backends import BACKENDS
 from netsim.controllers import all_controllers
 from netsim.controllers.base import Create, Pass, Quiet, Write, settle
 from netsim.controllers.namespaces import namespaces
-from netsim.controllers.objects import spec, status, with_condition
+from netsim.controllers.objects import placement, spec, status, with_condition, with_status
 from netsim.controllers.tables import Compiler
-from netsim.store.base import Delete
+from netsim.store.base import Delete, Update
 from netsim.store.errors import ApiError
 from netsim.store.garbage import cascade
 from netsim.store.memory import ObjectStore
@@ -52,6 +52,34 @@ def test_a_quiet_controller_rests_until_what_it_reads_changes() -> None:
     quiet(Pass(view(pod("p"), revision=2), NOW))
     quiet(Pass(view(pod("p"), revision=2), NOW, frozenset({"node1"})))
     assert len(asked) == 5
+
+
+def test_a_controller_of_placement_rests_while_only_readiness_changes() -> None:
+    asked: list[int] = []
+
+    def controller(p: Pass) -> list[Write]:
+        asked.append(p.view.revision)
+        return []
+
+    store = ObjectStore()
+    quiet = Quiet(controller, "Node", of_pods=placement)
+
+    def asked_after(*writes: Write) -> bool:
+        before = len(asked)
+        store.transaction(writes)
+        quiet(Pass(store.view(), NOW))
+        return len(asked) > before
+
+    assert asked_after(Create(pod("p")))
+    [stored] = store.view().list("Pod")
+    conditions = with_condition([], "Ready", "True", NOW)
+    assert not asked_after(Update(with_status(stored, conditions=conditions)))
+    [stored] = store.view().list("Pod")
+    assert asked_after(Update(with_status(stored, podIP="10.244.0.2")))
+    assert asked_after(Create(pod("q")))
+    assert not asked_after()
+    assert asked_after(Create(node("n")))
+    assert asked_after(Delete(ObjectKey("Pod", "default", "q")))
 
 
 def test_controllers_that_undo_each_other_are_found_out() -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from netsim.api.fields import Json
-from netsim.lab.status import Running, lab_status, not_ready
+from netsim.lab.status import Running, is_ready, lab_status, not_ready
 from netsim.store.base import View
 from netsim.store.memory import ObjectStore
 
@@ -137,3 +137,11 @@ def test_a_status_has_counts_nodes_and_counters() -> None:
     (node,) = told["nodes"]
     assert (node["pods"], node["revision"], node["counters"]) == (1, 7, {"packets": 3})
     assert node["kernelDrops"] == {"cni0": 2}
+
+
+@pytest.mark.parametrize(("made", "why"), PODS.values(), ids=PODS)
+@pytest.mark.parametrize("running", [UP, dataclasses.replace(UP, settled=False), Running()])
+def test_ready_is_when_nothing_is_missing(made: Json, why: str, running: Running) -> None:
+    del why
+    seen = view(made)
+    assert is_ready(seen, running) == (not not_ready(seen, running))

@@ -104,6 +104,20 @@ def test_standard_tools_find_pods_by_name(lab: InitLab, maker: Maker) -> None:
 
 
 @pytest.mark.linux
+def test_pods_logs_are_found_in_the_state_and_lie_in_memory(lab: InitLab) -> None:
+    logs = lab.state / "logs" / "pods"
+    (logs / "one.log").write_text("said")
+    assert [path.name for path in logs.iterdir()] == ["one.log"]
+    shown = subprocess.check_output(["stat", "-f", "-L", "-c", "%T", str(logs)], text=True)
+    assert shown == "tmpfs\n"
+    os.kill(lab.pid, signal.SIGKILL)
+    while Path("/proc", str(lab.pid)).exists():
+        time.sleep(0.01)
+    assert not logs.exists()
+    assert lab.state.exists(), "until it is swept"
+
+
+@pytest.mark.linux
 def test_kill_9_of_init_leaves_nothing_within_a_second(start_lab: StartLab, maker: Maker) -> None:
     lab = start_lab(control=["sleep", "1000"])
     inodes = fill(lab, maker, 50)

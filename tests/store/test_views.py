@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.api.meta import key_of
+from netsim.api.meta import ObjectKey, key_of
 from netsim.store.base import Create, Delete, Update, Write
 from netsim.store.errors import ApiError
 from netsim.store.memory import ObjectStore
@@ -65,6 +65,16 @@ def test_dependents_are_those_that_name_the_owner(steps: list[tuple[str, str, li
         check(store.view())
     for view in views:
         check(view)
+
+
+def test_namespaces_are_those_that_hold_something() -> None:
+    store = ObjectStore()
+    assert set(store.view().namespaces("Pod")) == set()
+    for namespace in ("a", "b"):
+        store.create(pod("p", namespace=namespace))
+    assert set(store.view().namespaces("Pod")) == {"a", "b"}
+    store.delete(ObjectKey("Pod", "a", "p"), grace_s=0)
+    assert set(store.view().namespaces("Pod")) == {"b"}
 
 
 def test_a_view_of_given_objects() -> None:
