@@ -114,8 +114,7 @@ def take_sample(lab: Lab, init: int) -> Sample:
     fds = {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in pids.items()}
     flows = 0
     for node in items(lab.status(), "nodes"):
-        counters = mapping(node, "counters")
-        flows += number(counters, "flows_new") - number(counters, "flows_expired")
+        flows += number(mapping(node, "counters"), "flows")
     return Sample({name: own_bytes(pid) for name, pid in pids.items()}, fds, flows)
 
 

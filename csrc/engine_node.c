@@ -205,6 +205,7 @@ static int64_t read_stats(struct worker *w, void *arg)
 			i->ops->count(i);
 	}
 	*args->out = args->node->stats;
+	args->out->flows = flow_table_count(args->node->flows);
 	return 0;
 }
 

@@ -43,8 +43,9 @@ struct node_config {
 struct node_stats {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t packets; /* through the pipeline */
+	uint64_t flows;   /* known now; filled in when read */
 	uint64_t flows_new;
-	uint64_t flows_expired;
+	uint64_t flows_expired;   /* forgotten when their time was over */
 	uint64_t flows_stale;     /* UDP flows chosen anew because the endpoint left */
 	uint64_t service_hits;    /* new flows sent to an endpoint */
 	uint64_t service_rejects; /* answered with ICMP port unreachable: no endpoints */

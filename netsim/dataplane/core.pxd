@@ -114,6 +114,7 @@ cdef extern from "netsim.h" nogil:
     struct node_stats:
         uint64_t drops[1]  # DROP_REASON_COUNT
         uint64_t packets
+        uint64_t flows
         uint64_t flows_new
         uint64_t flows_expired
         uint64_t flows_stale

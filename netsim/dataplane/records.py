@@ -94,6 +94,7 @@ class NodeStats(NamedTuple):
 
     drops: dict[str, int]
     packets: int
+    flows: int  # known now
     flows_new: int
     flows_expired: int
     flows_stale: int

@@ -18,7 +18,7 @@ from netsim.store.errors import AlreadyExistsError, ObjectNotFoundError, StaleEr
 from netsim.store.views import MemoryView, Objects
 from netsim.store.watch import History, HistoryWatch
 
-HISTORY_EVENTS = 10_000
+HISTORY_EVENTS = 5_000  # about 12 MB in a lab whose Services and pods change
 NAME_TRIES = 8
 
 

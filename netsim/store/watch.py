@@ -30,6 +30,7 @@ class History:
         self.oldest = revision
         self.closed = False
         self._limit = limit
+        self._room = limit + max(1, limit // 8)  # then the surplus goes at once
         self._events: list[Event] = []
         self._committed: list[tuple[int, int]] = []
         self._waiters: set[asyncio.Future[None]] = set()
@@ -42,12 +43,12 @@ class History:
     def append(self, events: list[Event]) -> None:
         """Add changes of consecutive revisions and wake who waits."""
         self._events += events
-        if len(self._events) > 2 * self._limit:
+        if len(self._events) > self._room:
             surplus = len(self._events) - self._limit
             del self._events[:surplus]
             self.oldest += surplus
         self._committed.append((self.revision, time.monotonic_ns()))
-        if len(self._committed) > 2 * self._limit:
+        if len(self._committed) > self._room:
             del self._committed[: -self._limit]
         self._wake()
 
