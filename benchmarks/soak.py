@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -45,11 +46,12 @@ SAMPLES_MIN = 60  # fewer say nothing about growth
 
 
 class Sample(NamedTuple):
-    """At one moment: bytes and descriptors by process, and flows."""
+    """At one moment: bytes and descriptors by process, flows, and packets dropped by reason."""
 
     bytes: Mapping[str, int]
     fds: Mapping[str, int]
     flows: int
+    drops: Mapping[str, int] = {}  # only what is not 0
 
 
 @dataclass
@@ -112,10 +114,14 @@ def take_sample(lab: Lab, init: int) -> Sample:
     """Look at the lab's processes. Programs of pods are not its own."""
     pids = lab_processes(init)
     fds = {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in pids.items()}
-    flows = 0
+    flows, drops = 0, Counter[str]()
     for node in items(lab.status(), "nodes"):
-        flows += number(mapping(node, "counters"), "flows")
-    return Sample({name: own_bytes(pid) for name, pid in pids.items()}, fds, flows)
+        counters = mapping(node, "counters")
+        flows += number(counters, "flows")
+        drops.update(
+            {why: n for why, n in mapping(counters, "drops").items() if isinstance(n, int)}
+        )
+    return Sample({name: own_bytes(pid) for name, pid in pids.items()}, fds, flows, +drops)
 
 
 def churned_manifests() -> list[Manifest]:
@@ -229,6 +235,7 @@ def soak(wire: str, spec: Sequence[tuple[str, object]], seconds: float) -> dict[
         "requests": made.tally.requests,
         "worstGapMs": made.tally.worst_gap_ms,
         "changes": made.tally.changes,
+        "drops": dict(made.samples[-1].drops),
         "samples": len(made.samples),
         "processes": {
             name: {
