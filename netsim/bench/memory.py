@@ -6,7 +6,6 @@ from netsim.api.fields import items, mapping, number
 from netsim.bench import load, startup
 from netsim.bench.control_side import ControlSide
 from netsim.bench.load import Figures
-from netsim.bench.memory_of import lab_processes, own_bytes
 from netsim.bench.options import Options, Report
 from netsim.bench.ours import NetsimSide, Spec
 from netsim.bench.rounds import Figure, Row, alone
@@ -38,22 +37,17 @@ def measure(options: Options, report: Report) -> list[Row]:
 
 
 def per_flow(count: int, spec: Spec = ()) -> float:
-    """Growth of the data plane's process by so many flows on each of two nodes."""
+    """What the data plane holds for each flow that so many datagrams leave behind on two nodes."""
     side = NetsimSide("fabric", spec=spec)
     try:
         with load.serving([side.space(pod) for pod in side.servers()]):
-            pid = lab_processes(side.roots()[0])["dataplane"]
-            side.space(CLIENT).run(*load.argv("flows", side.service, count // 10))
-            before, flows = own_bytes(pid), _flows(side)
             side.space(CLIENT).run(*load.argv("flows", side.service, count))
-            return (own_bytes(pid) - before) / max(1, _flows(side) - flows)
+            status = side.lab.status()
+            nodes = [mapping(node, "counters") for node in items(status, "nodes")]
+            flows = sum(number(counters, "flows") for counters in nodes)
+            return number(mapping(status, "dataPlane"), "flowsBytes") / max(1, flows)
     finally:
         side.close()
-
-
-def _flows(side: NetsimSide) -> int:
-    nodes = items(side.lab.status(), "nodes")
-    return sum(number(mapping(node, "counters"), "flows_new") for node in nodes)
 
 
 def per_pod(count: int) -> float:
