@@ -4,7 +4,7 @@
 
 A pass compares state, so it does not matter which event began it or how many did: passes that are
 asked for while one runs become one. Everything durable is in the store and in init, so this process
-may die at any time; the next one finds the same state and goes on. SIGTERM just ends it.
+may die at any time; the next one finds the same state and goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
 import time
 from bisect import bisect_left
@@ -191,14 +192,20 @@ class Control:
             self.store.close()
 
     async def _serve(self) -> None:
-        """Serve the API. Its modules take as long to import as all others: nodes come first."""
+        """Serve the API until SIGTERM, which ends all streams, and then us, wherever we are.
+
+        Its modules take as long to import as all others: nodes come first.
+        """
         await self._begun.wait()
         api = await asyncio.to_thread(_make_api, self)
         runner = await api.serve(self.state / "api.sock")
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         try:
-            await asyncio.Event().wait()
+            await ended.wait()
         finally:
             await runner.cleanup()
+        os._exit(0)
 
     async def _notice_changes(self) -> None:
         revision = 0
