@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from netsim.errors import NetsimError
@@ -14,8 +16,9 @@ from netsim.lab.init_starts import Starts
 from netsim.lab.sandbox import Maker, PodNet
 from netsim.linux import ns
 
+log = logging.getLogger(__name__)
 # Sandboxes made by one call, which waits for the interpreter's lock and for all processors; while
-# the next ones are made, these go to init and get their names.
+# the next ones are made, these go to init.
 TOGETHER = 32
 
 
@@ -32,6 +35,7 @@ class PodSandboxes:
         self._init_pid = init_pid
         self._init = init
         self._maker = maker
+        self._names = ThreadPoolExecutor(1, thread_name_prefix="names")  # in order; nobody waits
 
     async def create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
         """Make sandboxes; for each what went wrong, empty if nothing did."""
@@ -41,7 +45,7 @@ class PodSandboxes:
 
     async def drop(self, keys: Sequence[str]) -> None:
         """Give sandboxes up. What still runs in them is killed."""
-        await asyncio.to_thread(self._drop, keys)
+        await asyncio.wrap_future(self._names.submit(self._drop, keys))
 
     async def keys(self) -> Sequence[str]:
         """The sandboxes that there are."""
@@ -57,14 +61,20 @@ class PodSandboxes:
             else:
                 made[key] = sandbox
         try:
-            for key, numbers in self._init.put_all(made).items():
-                names.create(self._lab, self._init_pid, key, numbers["net"])
+            self._names.submit(self._name, self._init.put_all(made))
         except (OSError, NetsimError, ValueError) as error:
             problems |= dict.fromkeys(made, str(error))
         finally:
             for fds in made.values():
                 ns.close_all(fds)
         return [problems.get(key, "") for key, _ in pods]
+
+    def _name(self, kept: Mapping[str, Mapping[str, int]]) -> None:
+        for key, numbers in kept.items():
+            try:
+                names.create(self._lab, self._init_pid, key, numbers["net"])
+            except OSError as error:
+                log.warning("%s has no name: %s", key, error)
 
     def _drop(self, keys: Sequence[str]) -> None:
         kept = self._init.keys()
