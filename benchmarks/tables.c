@@ -201,9 +201,12 @@ static void service_set(uint32_t n)
 
 static void services_find(uint64_t count)
 {
-	for (uint64_t n = 0; n < count; n++)
-		found += service_table_find(tables->services, numbered(shuffled(n)), to_be16(80),
-					    PROTO_TCP) != NULL;
+	for (uint64_t n = 0; n < count; n++) {
+		struct service_key k = {numbered(shuffled(n)), to_be16(80), PROTO_TCP, {0}};
+		uint64_t hash = service_table_hash(tables->services, &k);
+
+		found += service_table_find(tables->services, &k, hash) != NULL;
+	}
 }
 
 static void services_change(uint64_t count)
@@ -261,8 +264,10 @@ static void affinity_renew(uint64_t count)
 
 static void affinity_look(uint64_t count)
 {
+	const struct affinity *known[AFFINITY_FOUND_MAX];
+
 	for (uint64_t n = 0; n < count; n++)
-		found += affinity_find(affinity, 1, numbered(shuffled(n)), NS_PER_S, 10800) != NULL;
+		found += affinity_find(affinity, 1, numbered(shuffled(n)), NS_PER_S, 10800, known);
 }
 
 static void affinity_operations(void)

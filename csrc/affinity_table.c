@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* affinity_table.c - clients and the endpoints they last got.
  *
- * Theory: a client's entry lies in one of NEIGHBOURHOOD places in a row from its hash. Entries
+ * Theory: a client's entries lie in NEIGHBOURHOOD places in a row from its hash. Entries
  * never go away, they are only overwritten, so that the first unused place ends a search. A full
  * neighbourhood gives up its least recently renewed entry. The memory is touched as it is used.
  */
@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { NEIGHBOURHOOD = 16 };
+enum { NEIGHBOURHOOD = AFFINITY_FOUND_MAX };
 
 struct affinity_table {
 	uint64_t seed;
@@ -52,24 +52,27 @@ static inline bool entry_is(const struct affinity *a, uint32_t service, struct a
 	return a->service == service && addr_equal(a->client, client);
 }
 
-const struct affinity *affinity_find(const struct affinity_table *t, uint32_t service,
-				     struct addr client, uint64_t now_ns, uint32_t timeout_s)
+unsigned affinity_find(const struct affinity_table *t, uint32_t service, struct addr client,
+		       uint64_t now_ns, uint32_t timeout_s,
+		       const struct affinity *found[AFFINITY_FOUND_MAX])
 {
 	uint64_t home = client_hash(t, service, client);
+	unsigned count = 0;
 
 	for (uint64_t i = 0; i < NEIGHBOURHOOD; i++) {
 		const struct affinity *a = &t->entries[(home + i) & t->mask];
 
 		if (!a->used)
-			return NULL;
-		if (entry_is(a, service, client))
-			return now_ns - a->renewed_ns > timeout_s * NS_PER_S ? NULL : a;
+			break;
+		if (entry_is(a, service, client) && now_ns - a->renewed_ns <= timeout_s * NS_PER_S)
+			found[count++] = a;
 	}
-	return NULL;
+	return count;
 }
 
-/* The client's entry; failing that an unused place; failing that the stalest. */
-static struct affinity *place_choose(struct affinity_table *t, uint32_t service, struct addr client)
+/* The client's entry with an endpoint; failing that an unused place; failing that the stalest. */
+static struct affinity *place_choose(struct affinity_table *t, uint32_t service, struct addr client,
+				     uint32_t slot, uint32_t generation)
 {
 	uint64_t home = client_hash(t, service, client);
 	struct affinity *stalest = &t->entries[home & t->mask];
@@ -77,7 +80,10 @@ static struct affinity *place_choose(struct affinity_table *t, uint32_t service,
 	for (uint64_t i = 0; i < NEIGHBOURHOOD; i++) {
 		struct affinity *a = &t->entries[(home + i) & t->mask];
 
-		if (!a->used || entry_is(a, service, client))
+		if (!a->used)
+			return a;
+		if (entry_is(a, service, client) && a->endpoint_slot == slot &&
+		    a->endpoint_generation == generation)
 			return a;
 		if (a->renewed_ns < stalest->renewed_ns)
 			stalest = a;
@@ -88,7 +94,7 @@ static struct affinity *place_choose(struct affinity_table *t, uint32_t service,
 bool affinity_set(struct affinity_table *t, uint32_t service, struct addr client, uint32_t slot,
 		  uint32_t generation, uint64_t now_ns)
 {
-	struct affinity *a = place_choose(t, service, client);
+	struct affinity *a = place_choose(t, service, client, slot, generation);
 	bool evicted = a->used && !entry_is(a, service, client);
 
 	t->count += !a->used;

@@ -73,6 +73,12 @@ static inline bool addr_equal(struct addr a, struct addr b)
 	return ((a.w[0] ^ b.w[0]) | (a.w[1] ^ b.w[1])) == 0;
 }
 
+/* 127.0.0.0/8 (RFC 1122 3.2.1.3). */
+static inline bool addr_is_loopback(struct addr a)
+{
+	return addr_is_v4(a) && (uint8_t)addr_to_v4(a) == 127;
+}
+
 static inline struct addr addr_and(struct addr a, struct addr mask)
 {
 	return (struct addr){{a.w[0] & mask.w[0], a.w[1] & mask.w[1]}};
@@ -149,6 +155,16 @@ static inline uint64_t mix64(uint64_t x)
 	x ^= x >> 27;
 	x *= UINT64_C(0x94d049bb133111eb);
 	return x ^ (x >> 31);
+}
+
+/* A name as a number, of any length; 64 bits, so that no two names of a cluster have one. */
+static inline uint64_t name_number(const char *name, size_t len)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ len; /* FNV-1a, then mixed */
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (uint8_t)name[i]) * UINT64_C(0x100000001b3);
+	return mix64(hash);
 }
 
 /* Both halves of a 128-bit product: every bit of one factor reaches most bits of the result. */

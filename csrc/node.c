@@ -30,6 +30,15 @@ static bool config_good(const struct node_config *c)
 	       addr_is_v4(c->tunnel_addr);
 }
 
+static struct source_range range_make(struct addr prefix, unsigned len)
+{
+	uint64_t high = len >= 64 ? UINT64_MAX : len ? UINT64_MAX << (64 - len) : 0;
+	uint64_t low = len <= 64 ? 0 : UINT64_MAX << (ADDR_BITS - len);
+	struct addr mask = {{__builtin_bswap64(high), __builtin_bswap64(low)}};
+
+	return (struct source_range){addr_and(prefix, mask), mask};
+}
+
 static int make_tables(struct node *n, struct flow_arena *arena, uint64_t seed)
 {
 	const struct node_config *c = &n->config;
@@ -61,6 +70,7 @@ int node_new(struct node **out, const struct node_config *config, struct tables 
 	if (!n)
 		return -ENOMEM;
 	n->config = *config;
+	n->cluster = range_make(config->cluster_cidr, config->cluster_len);
 	n->config.name[sizeof(n->config.name) - 1] = '\0';
 	n->tables = tables;
 	n->way_epoch = 1;
@@ -194,35 +204,46 @@ void node_iface_detach(struct node *n, struct iface *i)
 	}
 }
 
-bool node_in_cluster(const struct node *n, struct addr a)
+const struct frontend *node_frontend_local(const struct node *n, const struct service_table *t,
+					   const struct service_key *key)
 {
-	const struct addr *net = &n->config.cluster_cidr;
-	unsigned len = n->config.cluster_len;
-	uint64_t high = __builtin_bswap64(a.w[0] ^ net->w[0]);
-	uint64_t low = __builtin_bswap64(a.w[1] ^ net->w[1]);
+	const struct service_key any = {.port = key->port, .proto = key->proto};
+	const struct proxy_config *c = &n->config.proxy;
+	bool served = c->range_count == 0;
 
-	if (len <= 64)
-		return len == 0 || high >> (64 - len) == 0;
-	return high == 0 && low >> (ADDR_BITS - len) == 0;
+	if (addr_is_loopback(key->addr) && !c->localhost_node_ports)
+		return NULL;
+	for (unsigned i = 0; i < c->range_count && !served; i++)
+		served = source_range_has(&c->node_port_ranges[i], key->addr);
+	return served ? service_table_find(t, &any, service_table_hash(t, &any)) : NULL;
 }
+
+struct tie {
+	const struct node *node;
+	const struct service_table *services;
+};
 
 /* Slots of the last process mean nothing: a UDP flow that finds none is chosen anew (P-80), a TCP
  * flow goes on to wherever it went.
  */
 static bool retie(struct flow *f, void *context)
 {
-	const struct service_table *services = context;
-	const struct service *s;
+	const struct tie *tie = context;
+	const struct flow_key *k = &f->original;
+	const struct service_key key = {k->dst, k->dport, k->proto, {0}};
+	const struct frontend *found;
 	const struct endpoint *e;
 
 	f->endpoint_slot = FLOW_NO_SLOT;
+	f->endpoint_generation = 0;
 	if (!(f->flags & FLOW_TRANSLATED))
 		return true;
-	s = service_table_find(services, f->original.dst, f->original.dport, f->original.proto);
-	if (!s)
+	found = node_frontend(tie->node, tie->services, &key,
+			      service_table_hash(tie->services, &key));
+	if (!found)
 		return true;
-	f->service = s->id;
-	e = service_endpoint_find(s, f->reply.src, f->reply.sport);
+	f->service = found->service->id;
+	e = service_endpoint_find(found->service, f->reply.src, f->reply.sport);
 	if (e) {
 		f->endpoint_slot = e->slot;
 		f->endpoint_generation = e->generation;
@@ -233,7 +254,8 @@ static bool retie(struct flow *f, void *context)
 size_t node_adopt_flows(struct node *n, uint64_t now_ns)
 {
 	size_t adopted = flow_table_adopt(n->flows, now_ns);
+	struct tie tie = {n, n->tables->services};
 
-	flow_table_walk(n->flows, now_ns, retie, n->tables->services);
+	flow_table_walk(n->flows, now_ns, retie, &tie);
 	return adopted;
 }

@@ -23,8 +23,31 @@ enum backend_kind {
 	BACKEND_HOST_GW, /* fabric wire: bare packets; udp wire: the node's stack forwards */
 };
 
+/* Which sources are pods of the node, to kube-proxy (spec 3.6). */
+enum local_detector {
+	DETECT_CLUSTER_CIDR, /* those in the cluster's range */
+	DETECT_NODE_CIDR,    /* those in the node's pod range */
+	DETECT_INTERFACE,    /* those that come from a pod's interface: by bridge or name prefix */
+	DETECT_NONE,         /* nobody can tell */
+	DETECT_COUNT
+};
+
+enum { NODE_PORT_RANGES_MAX = 16 };
+
+/* How the node's service proxy is set up: what differs between modes and options is here, and no
+ * stage asks for a mode.
+ */
+struct proxy_config {
+	uint8_t detector; /* enum local_detector */
+	bool masquerade_all;
+	bool localhost_node_ports; /* node ports at 127.0.0.0/8 */
+	uint8_t range_count;       /* 0: node ports at every address of the node */
+	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
+};
+
 struct node_config {
 	char name[64];
+	uint64_t number;          /* names the node in choices of services */
 	uint64_t uid;             /* stable over restarts: owner of the node's flows */
 	struct addr address;      /* on the underlay: eth0 */
 	struct addr cni_addr;     /* of cni0: first address of the pod range */
@@ -32,12 +55,15 @@ struct node_config {
 	struct addr tunnel_addr;  /* of flannel0 / flannel.1: base address of the pod range */
 	struct addr cluster_cidr; /* all pods: sources inside are not masqueraded */
 	uint8_t cluster_len;      /* in bits of the 16-byte form */
+	struct addr pod_cidr;     /* the node's own pods */
+	struct addr pod_mask;
 	uint8_t backend;          /* enum backend_kind */
 	uint8_t vtep_mac[6];
 	uint32_t vni;
 	be16 port;    /* UDP port of the backend */
 	uint16_t mtu; /* of the overlay: what pods have */
 	uint32_t flows_max;
+	struct proxy_config proxy;
 };
 
 struct node_stats {
@@ -101,6 +127,7 @@ struct node {
 	struct tables *tables; /* the lab's */
 	/* pods of this node, its stack's addresses; the last one is freed by node_free() */
 	_Atomic(const struct route_table *) local;
+	struct source_range cluster; /* config.cluster_cidr */
 
 	struct flow_table *flows;
 	struct fragment_table *fragments;
@@ -155,7 +182,43 @@ void node_iface_detach(struct node *n, struct iface *i);
 /**
  * node_in_cluster() - Whether an address is a pod's: inside config.cluster_cidr
  */
-bool node_in_cluster(const struct node *n, struct addr a);
+static inline bool node_in_cluster(const struct node *n, struct addr a)
+{
+	return source_range_has(&n->cluster, a);
+}
+
+/**
+ * node_is_local() - Whether an address is the node's own: one of its stack's, or loopback
+ */
+static inline bool node_is_local(const struct node *n, struct addr a)
+{
+	const struct node_config *c = &n->config;
+
+	return addr_equal(a, c->address) || addr_equal(a, c->cni_addr) ||
+	       addr_equal(a, c->tunnel_addr) || addr_is_loopback(a);
+}
+
+/**
+ * node_frontend_local() - The node port at an address of the node, NULL if there is none
+ */
+const struct frontend *node_frontend_local(const struct node *n, const struct service_table *t,
+					   const struct service_key *key);
+
+/**
+ * node_frontend() - What service port a packet to an address is for, NULL if for none
+ * @n:		the node that it is at
+ * @t:		services
+ * @key:	destination, port and protocol
+ * @hash:	service_table_hash() of the key
+ */
+static inline const struct frontend *node_frontend(const struct node *n,
+						   const struct service_table *t,
+						   const struct service_key *key, uint64_t hash)
+{
+	const struct frontend *f = service_table_find(t, key, hash);
+
+	return f || LIKELY(!node_is_local(n, key->addr)) ? f : node_frontend_local(n, t, key);
+}
 
 static inline void node_count_drop(struct node *n, enum drop_reason why)
 {

@@ -53,6 +53,10 @@ enum {
 	X(TUNNEL_MAC, "tunnel-mac", "inner Ethernet frame is not addressed to this node")          \
 	X(TUNNEL_TTL, "tunnel-ttl", "TTL reached zero inside the flannel udp proxy")               \
 	X(NO_ENDPOINT, "no-endpoint", "service has no endpoints and the sender can not be told")   \
+	X(NO_LOCAL_ENDPOINT, "no-local-endpoint",                                                  \
+	  "service has endpoints but none on this node, and its traffic policy is Local")          \
+	X(SOURCE_RANGE, "source-range",                                                            \
+	  "source is not in the service's loadBalancerSourceRanges")                               \
 	X(NO_SERVICE_PORT, "no-service-port",                                                      \
 	  "address in the service range, but no service listens on this port")                     \
 	X(NO_ROUTE, "no-route", "no route to the destination and the sender can not be told")      \

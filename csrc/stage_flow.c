@@ -10,14 +10,29 @@
 #include "follow.h"
 #include "stage.h"
 
+/* P-81: a connection to what was no service when it began, and is one now. */
+static bool superseded(const struct stage_ctx *ctx, const struct packet *p, struct flow *f)
+{
+	const struct service_key key = {p->key.dst, p->key.dport, p->key.proto, {0}};
+	uint64_t hash = service_table_hash(ctx->services, &key);
+
+	f->endpoint_generation = service_table_udp_generation(ctx->services);
+	return node_frontend(ctx->node, ctx->services, &key, hash) != NULL;
+}
+
 /*
  * P-80: only UDP is cut loose when its endpoint leaves, and not before the client sends again: what
  * the endpoint has yet to answer arrives. A restart may have lost the slot.
  */
-static inline bool stale(const struct stage_ctx *ctx, const struct packet *p, const struct flow *f)
+static inline bool stale(const struct stage_ctx *ctx, const struct packet *p, struct flow *f)
 {
-	return p->key.proto == PROTO_UDP && (f->flags & FLOW_TRANSLATED) && !p->reply &&
-	       !service_table_slot_alive(ctx->services, f->endpoint_slot, f->endpoint_generation);
+	if (p->key.proto != PROTO_UDP || p->reply)
+		return false;
+	if (f->flags & FLOW_TRANSLATED)
+		return !service_table_slot_alive(ctx->services, f->endpoint_slot,
+						 f->endpoint_generation);
+	return UNLIKELY(f->endpoint_generation != service_table_udp_generation(ctx->services)) &&
+	       superseded(ctx, p, f);
 }
 
 static bool begun_in_batch(const struct batch *b, unsigned before)

@@ -83,10 +83,24 @@ static bool is_multicast(be32 addr)
 	return ((uint8_t)addr & 0xf0) == 224 || addr == UINT32_MAX;
 }
 
+/* What a node's own kernel may say, and nobody else: from an address to itself, and from loopback, to
+ * a Service.
+ */
+static bool to_itself(const struct packet *p, be32 src, be32 dst)
+{
+	if (p->in->role != IFACE_STACK)
+		return false;
+	return never_forwarded(src) ? addr_is_loopback(addr_from_v4(src)) &&
+					  node_is_local(p->in->node, addr_from_v4(dst))
+				    : src == dst;
+}
+
 static enum drop_reason check_addresses(const struct packet *p, const struct head *h)
 {
 	be32 src = head_src(h);
 
+	if (UNLIKELY(to_itself(p, src, h->dst)))
+		return DROP_NONE;
 	if (UNLIKELY(never_forwarded(src) || src == h->dst))
 		return DROP_BAD_ADDRESS;
 	if (UNLIKELY(never_forwarded(h->dst)))

@@ -1,111 +1,240 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stage_service.c - first packets to a service address get one of its endpoints, or a rejection.
+/* stage_service.c - first packets to a service get one of its endpoints, or a rejection.
  *
- * kube-proxy's nat table: only the first packet of a connection comes here (spec 3.2). Choice: the
- * client's last endpoint while affinity holds and the endpoint is still there (P-30..P-38), else
- * each endpoint with probability 1/n (P-20). No endpoints: port unreachable, for TCP too (P-60).
+ * kube-proxy's nat table: only the first packet of a connection comes here (spec 3.2). Who may use
+ * which endpoints, and in whose name, is one row of the table below (3.5, 3.6). Choice: the first
+ * endpoint, in the set's order, that the client had while affinity holds (P-30..P-38), else each
+ * with probability 1/n (P-20). No endpoints: port unreachable, for TCP too (P-60), or nothing at all
+ * where only the Local policy keeps them away (P-61).
  */
 #include "stage.h"
 
+/* Where a packet comes from, as kube-proxy tells sources apart. */
+enum source_class {
+	SOURCE_POD,
+	SOURCE_NODE, /* the node's own addresses */
+	SOURCE_OUTSIDE,
+	SOURCE_CLASSES
+};
+
+/* What it asks for. */
+enum way_in {
+	IN_CLUSTER,         /* cluster IP */
+	IN_CLUSTER_LOCAL,   /* cluster IP, internalTrafficPolicy Local */
+	IN_EXTERNAL,        /* node port, external or load balancer's address */
+	IN_EXTERNAL_LOCAL,  /* the same, externalTrafficPolicy Local */
+	WAYS_IN
+};
+
+struct admittance {
+	bool local;      /* the node's own endpoints only */
+	bool masquerade; /* in the node's name */
+};
+
+/* The masquerade matrix (spec 3.6); what hairpins is masqueraded whatever the row says. */
+static const struct admittance admittances[WAYS_IN][SOURCE_CLASSES] = {
+    [IN_CLUSTER] = {[SOURCE_POD] = {false, false},
+		    [SOURCE_NODE] = {false, true},
+		    [SOURCE_OUTSIDE] = {false, true}},
+    [IN_CLUSTER_LOCAL] = {[SOURCE_POD] = {true, false},
+			  [SOURCE_NODE] = {true, true},
+			  [SOURCE_OUTSIDE] = {true, true}},
+    [IN_EXTERNAL] = {[SOURCE_POD] = {false, true},
+		     [SOURCE_NODE] = {false, true},
+		     [SOURCE_OUTSIDE] = {false, true}},
+    [IN_EXTERNAL_LOCAL] = {[SOURCE_POD] = {false, false}, /* as if it went out and came back */
+			   [SOURCE_NODE] = {false, true},
+			   [SOURCE_OUTSIDE] = {true, false}},
+};
+
+static inline enum way_in way_in(const struct frontend *f)
+{
+	return (f->flags & FRONTEND_EXTERNAL ? IN_EXTERNAL : IN_CLUSTER) +
+	       (f->flags & FRONTEND_LOCAL ? 1 : 0);
+}
+
+static bool is_pod(const struct node *n, const struct packet *p)
+{
+	switch ((enum local_detector)n->config.proxy.detector) {
+	case DETECT_CLUSTER_CIDR:
+		return node_in_cluster(n, p->key.src);
+	case DETECT_NODE_CIDR:
+		return addr_equal(addr_and(p->key.src, n->config.pod_mask), n->config.pod_cidr);
+	case DETECT_INTERFACE:
+		return p->in->role == IFACE_POD;
+	default:
+		return false;
+	}
+}
+
+static enum source_class source_class(const struct node *n, const struct packet *p)
+{
+	/* the addresses of cni0 and the tunnel are in the pods' ranges: to a range they are pods */
+	if (is_pod(n, p))
+		return SOURCE_POD;
+	return node_is_local(n, p->key.src) ? SOURCE_NODE : SOURCE_OUTSIDE;
+}
+
+/* Options of the proxy against the table: without a detector nobody can be told from a pod, so to
+ * cluster IPs nobody is masqueraded; with masquerade_all everybody is.
+ */
+static struct admittance admit(const struct node *n, const struct packet *p,
+			       const struct frontend *f)
+{
+	const struct proxy_config *c = &n->config.proxy;
+	struct admittance a = admittances[way_in(f)][source_class(n, p)];
+
+	if (!(f->flags & FRONTEND_EXTERNAL)) {
+		a.masquerade &= c->detector != DETECT_NONE;
+		a.masquerade |= c->masquerade_all;
+	}
+	return a;
+}
+
 static void trace_choice(const struct stage_ctx *ctx, struct packet *p, enum trace_event event,
-			 const struct endpoint *e)
+			 struct endpoint_set set)
 {
-	uint32_t index = (uint32_t)(e - p->service->endpoints);
+	uint32_t index = (uint32_t)(p->endpoint - p->service->endpoints);
 
-	stage_trace(ctx, p, TRACE_SERVICE, event, p->service->id, index << 16 | p->service->count);
+	stage_trace(ctx, p, TRACE_SERVICE, event, p->service->id, index << 16 | set.count);
 }
 
-/* The endpoint that this client had last, if the service still has it. */
-static const struct endpoint *affine(const struct stage_ctx *ctx, const struct packet *p)
+/* The first endpoint of the set that this client is with, as kube-proxy asks their lists in turn
+ * (P-36).
+ */
+static const struct endpoint *affine(const struct stage_ctx *ctx, const struct packet *p,
+				     struct endpoint_set set)
 {
+	const struct affinity *known[AFFINITY_FOUND_MAX];
 	const struct service *s = p->service;
-	const struct affinity *a =
-	    affinity_find(ctx->node->affinity, s->id, p->key.src, ctx->now_ns, s->affinity_s);
+	unsigned count = affinity_find(ctx->node->affinity, s->id, p->key.src, ctx->now_ns,
+				       s->affinity_s, known);
 
-	return a ? service_endpoint_in(s, a->endpoint_slot, a->endpoint_generation) : NULL;
+	for (uint32_t i = 0; count && i < set.count; i++) {
+		const struct endpoint *e = service_set_endpoint(s, set, i);
+
+		for (unsigned k = 0; k < count; k++)
+			if (known[k]->endpoint_slot == e->slot &&
+			    known[k]->endpoint_generation == e->generation)
+				return e;
+	}
+	return NULL;
 }
 
-static const struct endpoint *choose(const struct stage_ctx *ctx, struct packet *p)
+static void choose(const struct stage_ctx *ctx, struct packet *p, struct endpoint_set set)
 {
 	const struct service *s = p->service;
 	struct node *n = ctx->node;
-	const struct endpoint *e = s->affinity_s ? affine(ctx, p) : NULL;
+	const struct endpoint *e = s->affinity_s ? affine(ctx, p, set) : NULL;
 
 	if (e) {
 		n->stats.affinity_hits++;
-		trace_choice(ctx, p, TRACE_SERVICE_AFFINE, e);
+		p->endpoint = e;
+		trace_choice(ctx, p, TRACE_SERVICE_AFFINE, set);
 	} else {
-		e = service_pick(s, (uint32_t)(random_next(&n->random) >> 32));
-		trace_choice(ctx, p, TRACE_SERVICE_CHOSEN, e);
+		e = service_pick(s, set, (uint32_t)(random_next(&n->random) >> 32));
+		p->endpoint = e;
+		trace_choice(ctx, p, TRACE_SERVICE_CHOSEN, set);
 	}
 	if (s->affinity_s &&
 	    affinity_set(n->affinity, s->id, p->key.src, e->slot, e->generation, ctx->now_ns))
 		n->stats.affinity_evicted++;
-	return e;
 }
 
-static void serve(const struct stage_ctx *ctx, struct packet *p)
+/* A load balancer's address is open to the ranges; if the node is in one, also to what the node
+ * sends in that address's own name (P-70 to P-73).
+ */
+static bool in_ranges(const struct node *n, const struct packet *p)
 {
-	if (p->service->count == 0) {
-		/* rejected where it would be forwarded, which is too late for a TTL of 1 */
-		if (packet_ipv4(p)->ttl <= 1 && !iface_is_own_kernel(p->in)) {
-			packet_reply(p, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, DROP_TTL_EXCEEDED);
-			return;
-		}
-		ctx->node->stats.service_rejects++;
-		stage_trace(ctx, p, TRACE_SERVICE, TRACE_SERVICE_REJECTED, p->service->id, 0);
-		packet_reply(p, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, DROP_NO_ENDPOINT);
+	return service_accepts(p->service, p->key.src) ||
+	       (addr_equal(p->key.src, p->key.dst) &&
+		service_accepts(p->service, n->config.address));
+}
+
+static void reject(const struct stage_ctx *ctx, struct packet *p)
+{
+	/* rejected where it would be forwarded, which is too late for a TTL of 1 */
+	if (packet_ipv4(p)->ttl <= 1 && !iface_is_own_kernel(p->in)) {
+		packet_reply(p, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, DROP_TTL_EXCEEDED);
 		return;
 	}
-	p->endpoint = choose(ctx, p);
-	__builtin_prefetch(p->endpoint);
-	__builtin_prefetch((const char *)(p->endpoint + 1) - 1);
+	ctx->node->stats.service_rejects++;
+	stage_trace(ctx, p, TRACE_SERVICE, TRACE_SERVICE_REJECTED, p->service->id, 0);
+	packet_reply(p, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, DROP_NO_ENDPOINT);
 }
 
-static void go_to_endpoint(const struct stage_ctx *ctx, struct packet *p)
+static void serve(const struct stage_ctx *ctx, struct packet *p, const struct frontend *f)
+{
+	const struct node *n = ctx->node;
+	const struct service *s = f->service;
+	struct admittance a = admit(n, p, f);
+	struct endpoint_set set = service_set(s, a.local ? &s->local : &s->cluster, n->config.number);
+
+	p->service = s;
+	if (UNLIKELY(f->flags & FRONTEND_RANGES) && s->served && !in_ranges(n, p)) {
+		packet_drop(p, DROP_SOURCE_RANGE);
+	} else if (LIKELY(set.count != 0)) {
+		choose(ctx, p, set);
+		p->masquerade = a.masquerade;
+		__builtin_prefetch(p->endpoint);
+		__builtin_prefetch((const char *)(p->endpoint + 1) - 1);
+	} else if (s->served) {
+		packet_drop(p, DROP_NO_LOCAL_ENDPOINT);
+	} else {
+		reject(ctx, p);
+	}
+}
+
+static void go_to_endpoint(struct packet *p)
 {
 	p->to.dst = p->endpoint->addr;
 	p->to.dport = p->endpoint->port;
-	/* ClusterIP row of the masquerade matrix (spec 3.6), and hairpin */
-	p->masquerade =
-	    !node_in_cluster(ctx->node, p->key.src) || addr_equal(p->key.src, p->endpoint->addr);
+	if (UNLIKELY(addr_equal(p->key.src, p->endpoint->addr))) /* hairpin */
+		p->masquerade = 1;
 }
 
-/* A table that no cache holds is waited for once per step, not once per packet. */
-static void begin_finds(const struct stage_ctx *ctx, const struct batch *b)
-{
+/* What the packets ask for. */
+struct finds {
+	struct service_key key[BATCH_MAX];
 	uint64_t hash[BATCH_MAX];
+};
 
+/* A table that no cache holds is waited for once per step, not once per packet. */
+static void begin_finds(const struct stage_ctx *ctx, const struct batch *b, struct finds *finds)
+{
 	for (uint64_t left = b->fresh; left; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(left);
 		const struct flow_key *k = &b->pkt[i]->key;
 
-		hash[i] = service_table_hash(
-		    ctx->services, &(struct service_key){k->dst, k->dport, k->proto, {0}});
-		service_table_prefetch(ctx->services, hash[i]);
+		finds->key[i] = (struct service_key){k->dst, k->dport, k->proto, {0}};
+		finds->hash[i] = service_table_hash(ctx->services, &finds->key[i]);
+		service_table_prefetch(ctx->services, finds->hash[i]);
 	}
 	for (uint64_t left = b->fresh; left; left &= left - 1)
-		service_table_prefetch_service(ctx->services, hash[__builtin_ctzll(left)]);
+		service_table_prefetch_frontend(ctx->services,
+						finds->hash[__builtin_ctzll(left)]);
 }
 
 /* Only packets of new flows. */
 void stage_service(const struct stage_ctx *ctx, struct batch *b)
 {
+	struct finds finds;
+
 	if (!b->fresh)
 		return;
-	begin_finds(ctx, b);
+	begin_finds(ctx, b, &finds);
 	for (uint64_t left = b->fresh; left; left &= left - 1) {
-		struct packet *p = b->pkt[__builtin_ctzll(left)];
+		unsigned i = (unsigned)__builtin_ctzll(left);
+		const struct frontend *f =
+		    node_frontend(ctx->node, ctx->services, &finds.key[i], finds.hash[i]);
 
-		p->service =
-		    service_table_find(ctx->services, p->key.dst, p->key.dport, p->key.proto);
-		if (p->service)
-			serve(ctx, p);
+		if (f)
+			serve(ctx, b->pkt[i], f);
 	}
 	for (uint64_t left = b->fresh; left; left &= left - 1) {
 		struct packet *p = b->pkt[__builtin_ctzll(left)];
 
 		if (p->endpoint)
-			go_to_endpoint(ctx, p);
+			go_to_endpoint(p);
 	}
 }

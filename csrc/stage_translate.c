@@ -85,8 +85,9 @@ static int insert_elsewhere(const struct stage_ctx *ctx, struct packet *p, enum 
 	return -EEXIST;
 }
 
-static void describe_flow(const struct packet *p, struct flow *f)
+static void describe_flow(const struct stage_ctx *ctx, const struct packet *p, struct flow *f)
 {
+	f->endpoint_generation = service_table_udp_generation(ctx->services);
 	if (p->service) {
 		f->flags |= FLOW_TRANSLATED;
 		f->service = p->service->id;
@@ -120,7 +121,7 @@ static void remember(const struct stage_ctx *ctx, struct packet *p, struct flow_
 		packet_drop(p, err == -ENOSPC ? DROP_FLOW_FULL : DROP_NO_SOURCE_PORT);
 		return;
 	}
-	describe_flow(p, f);
+	describe_flow(ctx, p, f);
 	if (!flow_key_equal(&p->key, &p->to))
 		p->flags |= PACKET_TRANSLATED;
 	n->stats.flows_new++;

@@ -1,32 +1,47 @@
-"""Service proxy: services and slices to rows of the data plane. Spec 3.1, 3.3 to 3.5, 3.7.
+"""Service proxy: services and slices to rows of the data plane. Spec 3.1, 3.3 to 3.8.
 
 The view is compiled once; afterwards a change costs the service that it concerns. The rows are the
-same for every node: they hold the endpoints usable under policy Cluster.
+same for every node: what depends on the node is in their choices (categories.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from netsim.api.addresses import parse_address
-from netsim.api.fields import Json, items, mapping, number, text
+from netsim.api.fields import Json, items, number, text
 from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
+from netsim.controllers.categories import (
+    ALL_BITS,
+    READY,
+    SOUND,
+    Known,
+    Place,
+    Sets,
+    condition_bits,
+    is_fallback,
+    is_served,
+    place_of,
+)
 from netsim.controllers.changes import Tracker
+from netsim.controllers.frontends import Terms, frontends, is_proxied, read_terms
+from netsim.controllers.members import ZONE_LABEL
 from netsim.controllers.membership import Name, name_in
 from netsim.controllers.objects import spec
 from netsim.controllers.slices import SERVICE_NAME
-from netsim.dataplane.rows import PROTOCOLS, EndpointRow, ServiceKey, ServiceRow
+from netsim.dataplane.rows import (
+    EVERYWHERE,
+    FIRST_SET,
+    PROTOCOLS,
+    Choice,
+    EndpointRow,
+    ServiceKey,
+    ServiceRow,
+)
 from netsim.maps import SharedMap
 from netsim.store.base import View
-
-# Labels by which a service says that this proxy is not to look at it (P-02, P-08).
-OPT_OUT = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
-DEFAULT_AFFINITY_S = 10800
-
-
-T = TypeVar("T", int, EndpointRow)
 
 
 class PortName(NamedTuple):
@@ -36,91 +51,124 @@ class PortName(NamedTuple):
     protocol: str
 
 
-# An endpoint's conditions as bits (P-50), so that of two for one address the greater number counts:
-# one that stays before one that terminates (P-24), then a ready one.
-STAYING, READY, SERVING = 4, 2, 1
-ALL_BITS = STAYING + READY + SERVING
-SOUND = ({"ready": True, "serving": True, "terminating": False}, {"ready": True})
-
 Members = Mapping[int, int]
 """Endpoints of a slice: conditions by address."""
 
 
 class Slice(NamedTuple):
-    """What the proxy needs of a slice: its target ports, and its endpoints, all of them on each."""
+    """What the proxy needs of a slice: its target ports, and its endpoints, all of them on each.
+
+    `hinted`: some endpoint is meant for somebody. `source` is asked for places when they matter.
+    """
 
     ports: Mapping[PortName, int]
     members: Members
+    hinted: bool
+    source: Json
+
+    def places(self) -> Mapping[int, Place]:
+        """Where the endpoints are; of two with one address where the one is that counts."""
+        found: dict[int, Place] = {}
+        for endpoint in items(self.source, "endpoints"):
+            addresses = endpoint.get("addresses")
+            if isinstance(addresses, list) and addresses:
+                addr = parse_address(addresses[0])
+                if self.members[addr] == condition_bits(endpoint):
+                    found.setdefault(addr, place_of(endpoint))
+        return found
 
 
 def read_slice(slice_: Json) -> Slice:
     """A slice's ports and endpoints: the first address of each (P-50)."""
     if text(slice_, "addressType") != "IPv4":
-        return Slice({}, {})
+        return Slice({}, {}, hinted=False, source=slice_)
     members: dict[int, int] = {}
+    hinted = False
     for endpoint in items(slice_, "endpoints"):
-        addresses, conditions = endpoint.get("addresses"), endpoint.get("conditions")
+        addresses = endpoint.get("addresses")
         if isinstance(addresses, list) and addresses:
-            bits = ALL_BITS if conditions in SOUND else _bits(mapping(endpoint, "conditions"))
+            sound = endpoint.get("conditions") in SOUND
+            bits = ALL_BITS if sound else condition_bits(endpoint)
             addr = parse_address(addresses[0])
             members[addr] = bits if addr not in members else max(bits, members[addr])
+            hinted = hinted or "hints" in endpoint
     ports = {
         PortName(text(port, "name"), text(port, "protocol", "TCP")): number(port, "port")
         for port in items(slice_, "ports")
         if number(port, "port")
     }
-    return Slice(ports, members)
+    return Slice(ports, members, hinted, slice_)
 
 
-def _bits(conditions: Json) -> int:
-    """Unknown conditions count as ready, serving and not terminating."""
-    get = conditions.get
-    return (
-        (get("terminating") is not True) * STAYING
-        + (get("ready") is not False) * READY
-        + (get("serving") is not False) * SERVING
-    )
+class Targets(NamedTuple):
+    """The fields of a row that say where it sends."""
+
+    endpoints: tuple[EndpointRow, ...] = ()
+    sets: tuple[tuple[int, ...], ...] = ()
+    cluster: Choice = EVERYWHERE
+    local: Choice = EVERYWHERE
 
 
-def usable(members: Iterable[tuple[T, int]]) -> list[T]:
-    """Endpoints that any node may send to, sorted; `members` are (endpoint, conditions).
+def plain_targets(members: Iterable[tuple[EndpointRow, int]]) -> Targets:
+    """Where nobody has endpoints of its own. `members` are (endpoint, conditions)."""
+    known = sorted([m for m in members if is_served(m[1])])
+    rows = tuple([row for row, _ in known])
+    usable = [i for i, (_, bits) in enumerate(known) if bits & READY]
+    usable = usable or [i for i, (_, bits) in enumerate(known) if is_fallback(bits)]
+    if len(usable) == len(known):
+        return Targets(rows)
+    return Targets(rows, (tuple(usable),), Choice(FIRST_SET))
 
-    The ready ones; failing those, the ones still serving while they terminate (P-51, KEP-1669).
-    """
-    known = list(members)
-    ready = sorted([endpoint for endpoint, bits in known if bits & READY])
-    return ready or sorted([e for e, bits in known if bits & (STAYING | SERVING) == SERVING])
 
-
-def endpoints(slices: Collection[Slice], port: PortName) -> tuple[EndpointRow, ...]:
-    """What a service port sends to, sorted: usable endpoints of all slices, each once."""
-    found = [(s.ports[port], s.members) for s in slices if port in s.ports]
-    if len(found) == 1:
-        target, only = found[0]
-        return tuple([EndpointRow(addr, target) for addr in usable(only.items())])
-    merged: dict[EndpointRow, int] = {}
-    for target, members in found:
-        for addr, bits in members.items():
+def placed_targets(
+    slices: Iterable[Slice], port: PortName, terms: Terms, zones: Mapping[str, str]
+) -> Targets:
+    """Where some nodes have endpoints of their own: by a policy, or by hints and `zones`."""
+    merged: dict[EndpointRow, Known] = {}
+    for slice_ in slices:
+        places, target = slice_.places(), slice_.ports[port]
+        for addr, bits in slice_.members.items():
             row = EndpointRow(addr, target)
+            if row not in merged or merged[row].bits < bits:
+                merged[row] = Known(row, bits, places[addr])
+    sets = Sets([merged[row] for row in sorted(merged) if is_served(merged[row].bits)])
+    cluster = sets.cluster(zones)
+    local = sets.local() if terms.internal_local or terms.external_local else EVERYWHERE
+    return Targets(tuple([e.row for e in sets.known]), tuple(sets.sets), cluster, local)
+
+
+def targets(
+    slices: Collection[Slice], port: PortName, terms: Terms, zones: Mapping[str, str]
+) -> Targets:
+    """What a service port sends to: endpoints of all slices, each once, sorted."""
+    found = [s for s in slices if port in s.ports]
+    if terms.internal_local or terms.external_local or any(s.hinted for s in found):
+        return placed_targets(found, port, terms, zones)
+    if len(found) == 1:
+        target, only = found[0].ports[port], found[0].members
+        return plain_targets([(EndpointRow(addr, target), bits) for addr, bits in only.items()])
+    merged: dict[EndpointRow, int] = {}
+    for slice_ in found:
+        for addr, bits in slice_.members.items():
+            row = EndpointRow(addr, slice_.ports[port])
             merged[row] = max(bits, merged.get(row, 0))
-    return tuple(usable(merged.items()))
+    return plain_targets(merged.items())
 
 
-def is_proxied(service: Json) -> bool:
-    """Whether the service has an address that packets can be sent to (P-01 to P-03, P-08)."""
-    if text(spec(service), "type") == "ExternalName":
-        return False
-    if any(label in labels_of(service) for label in OPT_OUT):
-        return False
-    return text(spec(service), "clusterIP") not in ("", "None")
+class Claim(NamedTuple):
+    """A row that wants a key: of all, the first has it. A cluster IP comes before other ways in."""
+
+    other: bool
+    service: Name
+    own: ServiceKey
 
 
-def affinity_s(service: Json) -> int:
-    """Seconds of sessionAffinity ClientIP, 0 without (P-34)."""
-    if text(spec(service), "sessionAffinity") != "ClientIP":
-        return 0
-    config = mapping(mapping(spec(service), "sessionAffinityConfig"), "clientIP")
-    return number(config, "timeoutSeconds", DEFAULT_AFFINITY_S)
+def claims_of(name: Name, row: ServiceRow) -> list[tuple[ServiceKey, Claim]]:
+    """The keys that a row wants."""
+    wanted = [(row.key, Claim(False, name, row.key))]
+    for front in row.frontends:
+        wanted.append((ServiceKey(front.addr, front.port, row.proto), Claim(True, name, row.key)))
+    return wanted
 
 
 class Compiler:
@@ -130,8 +178,10 @@ class Compiler:
         self._services = Tracker("Service")
         self._slices = Tracker("EndpointSlice")
         self._slices_of: dict[Name, dict[str, Slice]] = {}
-        self._rows: dict[Name, tuple[ServiceRow, ...]] = {}
-        self._claims: dict[ServiceKey, tuple[Name, ...]] = {}
+        self._zones: dict[str, str] = {}
+        self._node_revision = -1
+        self._rows: dict[Name, tuple[ServiceRow, ...]] = {}  # as wanted
+        self._claims: dict[ServiceKey, tuple[Claim, ...]] = {}
         self._table: SharedMap[ServiceKey, ServiceRow] = SharedMap()
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
@@ -149,7 +199,7 @@ class Compiler:
                 touched |= self._claim(name, old, new)
         changes: dict[ServiceKey, ServiceRow | None] = {}
         for key in touched:
-            row = self._winner(key)
+            row = self._final(key)
             if row is not self._table.get(key):
                 changes[key] = row
         if changes:
@@ -159,27 +209,47 @@ class Compiler:
     def _claim(
         self, name: Name, old: Sequence[ServiceRow], new: Sequence[ServiceRow]
     ) -> set[ServiceKey]:
-        """Note the rows that a service has now; returns the keys that this may matter to."""
-        before, after = {row.key for row in old}, {row.key for row in new}
-        for key in before - after:
-            left = tuple([other for other in self._claims[key] if other != name])
+        """Note what a service wants now; returns the rows, by key, that this may matter to."""
+        before = {pair for row in old for pair in claims_of(name, row)}
+        after = {pair for row in new for pair in claims_of(name, row)}
+        touched = {row.key for row in (*old, *new)}
+        for key, claim in before - after:
+            left = tuple([other for other in self._claims[key] if other != claim])
+            touched.update([other.own for other in left])
             if left:
                 self._claims[key] = left
             else:
                 del self._claims[key]
-        for key in after - before:
-            others = self._claims.get(key)
-            self._claims[key] = tuple(sorted((*others, name))) if others else (name,)
+        for key, claim in after - before:
+            others = self._claims.get(key, ())
+            touched.update([other.own for other in others])
+            self._claims[key] = tuple(sorted((*others, claim))) if others else (claim,)
         self._rows[name] = tuple(new)
         if not new:
             del self._rows[name]
-        return before | after
+        return touched
 
-    def _winner(self, key: ServiceKey) -> ServiceRow | None:
-        """The row of the first service that claims a key."""
+    def _final(self, key: ServiceKey) -> ServiceRow | None:
+        """The row at a cluster IP: of the first that claims it, less what others have first."""
         claims = self._claims.get(key)
-        rows = self._rows[claims[0]] if claims else ()
-        return next((row for row in rows if row.key == key), None)
+        if not claims or claims[0].other:
+            return None
+        claim = claims[0]
+        row = next(row for row in self._rows[claim.service] if row.key == key)
+        if not row.frontends:
+            return row
+        mine = Claim(True, *claim[1:])
+        had = tuple(
+            [
+                front
+                for front in row.frontends
+                if self._claims[ServiceKey(front.addr, front.port, row.proto)][0] == mine
+            ]
+        )
+        if had == row.frontends:
+            return row
+        made, stored = row._replace(frontends=had), self._table.get(key)
+        return stored if made == stored else made
 
     def _advance(self, view: View) -> set[Name]:
         """Take in what changed since the last view; returns the services that it concerns."""
@@ -197,7 +267,21 @@ class Compiler:
         for service in concerned:
             if not self._slices_of.get(service, True):
                 del self._slices_of[service]
+        if self._zones_changed(view):
+            for service, slices in self._slices_of.items():
+                if any(slice_.hinted for slice_ in slices.values()):
+                    concerned.add(service)
         return concerned
+
+    def _zones_changed(self, view: View) -> bool:
+        """Whether nodes have come, gone or moved to another zone."""
+        revision = view.kind_revision("Node")
+        if revision == self._node_revision:
+            return False
+        self._node_revision = revision
+        zones = {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in view.list("Node")}
+        before, self._zones = self._zones, zones
+        return zones != before
 
     def _service(
         self, name: Name, service: Json | None, old: Sequence[ServiceRow]
@@ -205,20 +289,24 @@ class Compiler:
         """The rows of one service: `old` ones where they are equal."""
         if service is None or not is_proxied(service):
             return ()
-        addr, timeout = parse_address(text(spec(service), "clusterIP")), affinity_s(service)
+        terms = read_terms(service)
         slices = self._slices_of.get(name, {}).values()
         rows: list[ServiceRow] = []
         for port in items(spec(service), "ports"):
             key = PortName(text(port, "name"), text(port, "protocol", "TCP"))
             label = f"{name.namespace}/{name.name}" + (f":{key.name}" if key.name else "")
             row = ServiceRow(
-                addr,
+                terms.address,
                 number(port, "port"),
                 PROTOCOLS[key.protocol],
                 self._id(label),
                 label,
-                timeout,
-                endpoints(slices, key),
+                terms.affinity_s,
+                *targets(slices, key, terms, self._zones),
+                terms.internal_local,
+                terms.external_local,
+                frontends(terms, port),
+                terms.ranges,
             )
             rows.append(next((kept for kept in old if kept == row), row))
         return tuple(rows)

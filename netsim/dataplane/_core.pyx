@@ -11,7 +11,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from netsim.dataplane cimport convert, core
+from netsim.dataplane cimport convert, core, services
 from netsim.dataplane.convert cimport check
 
 from netsim.dataplane import records
@@ -33,6 +33,13 @@ BACKENDS = {
     "vxlan": core.BACKEND_VXLAN,
     "udp": core.BACKEND_UDP,
     "host-gw": core.BACKEND_HOST_GW,
+}
+DETECTORS = {
+    "ClusterCIDR": core.DETECT_CLUSTER_CIDR,
+    "NodeCIDR": core.DETECT_NODE_CIDR,
+    "BridgeInterface": core.DETECT_INTERFACE,
+    "InterfaceNamePrefix": core.DETECT_INTERFACE,
+    "None": core.DETECT_NONE,
 }
 IO_METHODS = ("auto", "io_uring", "epoll")  # in the order of enum io_method
 POLLING = ("sleep", "spin", "busy")  # of enum polling
@@ -69,7 +76,7 @@ cdef class Engine:
     """
 
     cdef core.engine *ptr
-    cdef bytearray endpoints  # room for the largest service so far
+    cdef dict numbers  # of nodes that services have named
 
     def __cinit__(self, unsigned workers=0, uint64_t seed=0, *, int arena_fd=-1,
                   uint64_t arena_bytes=0, unsigned pool_packets=0, str io="auto",
@@ -85,7 +92,7 @@ cdef class Engine:
         config.io = IO_METHODS.index(io)
         config.polling = POLLING.index(polling)
         check(core.engine_new(&self.ptr, &config), "engine")
-        self.endpoints = bytearray()
+        self.numbers = {}
         live += 1
 
     def __dealloc__(self):
@@ -121,7 +128,7 @@ cdef class Engine:
         cdef core.node_config c
         cdef uint32_t node = 0
         try:
-            convert.to_node(&c, BACKENDS, row)
+            convert.to_node(&c, BACKENDS, DETECTORS, row)
         except BAD as error:
             raise ValueError(f"node {row.name}: {error}") from error
         check(core.engine_node_add(self.open(), &c, &node), f"node {row.name}")
@@ -210,17 +217,13 @@ cdef class Engine:
         """Put a ServiceRow in place, or in the place of the one with its key."""
         cdef core.service_spec spec
         cdef int rc
-        memset(&spec, 0, sizeof(spec))
         try:
-            convert.to_service_key(&spec.key, row)
-            spec.id = row.id
-            spec.affinity_s = row.affinity_s
-            spec.revision = revision
-            spec.count = self.to_endpoints(row.endpoints)
+            kept = services.to_service(&spec, row, self.numbers)
         except BAD as error:
             raise ValueError(f"service {row.name}: {error}") from error
-        spec.endpoints = <const core.endpoint_spec *>PyByteArray_AS_STRING(self.endpoints)
+        spec.revision = revision
         rc = core.engine_service_set(self.open(), &spec)
+        del kept
         if rc < 0:
             check(rc, f"service {row.name}")
 
@@ -228,18 +231,6 @@ cdef class Engine:
         """Put many in place, in order; the first that is refused ends it with its error."""
         for row in rows:
             self.service_set(row, revision)
-
-    cdef uint32_t to_endpoints(self, rows) except? 0xffffffff:
-        cdef Py_ssize_t size = len(rows) * sizeof(core.endpoint_spec)
-        cdef core.endpoint_spec *out
-        if len(self.endpoints) < size:
-            self.endpoints = bytearray(size)
-        out = <core.endpoint_spec *>PyByteArray_AS_STRING(self.endpoints)
-        for row in rows:
-            out.addr = convert.to_addr(row.addr)
-            out.port = core.to_be16(row.port)
-            out += 1
-        return <uint32_t>len(rows)
 
     cdef bytearray to_routes(self, rows):
         table = bytearray(len(rows) * sizeof(core.route_row))

@@ -33,48 +33,6 @@ cdef extern from "checksum.h" nogil:
     uint16_t checksum_update32(uint16_t check, uint32_t was, uint32_t to)
     uint32_t c_crc32c "crc32c"(const void *data, size_t len, uint32_t crc)
 
-cdef extern from "service_table.h" nogil:
-    struct retired:
-        pass
-    void retired_free(retired *r)
-    struct service_key:
-        addr addr
-        uint16_t port
-        uint8_t proto
-    struct endpoint:
-        addr addr
-        uint16_t port
-        uint32_t slot
-        uint32_t generation
-    struct service:
-        uint32_t id
-        uint32_t affinity_s
-        uint64_t revision
-        uint32_t count
-        endpoint endpoints[1]
-    struct endpoint_spec:
-        addr addr
-        uint16_t port
-    struct service_spec:
-        service_key key
-        uint32_t id
-        uint32_t affinity_s
-        uint64_t revision
-        uint32_t count
-        const endpoint_spec *endpoints
-    struct service_table:
-        pass
-    int service_table_new(service_table **out, uint64_t seed)
-    void service_table_free(service_table *t)
-    int service_table_set(service_table *t, const service_spec *spec, retired **r)
-    int service_table_remove(service_table *t, const service_key *key, retired **r)
-    const service *service_table_find(const service_table *t, addr a, uint16_t port, uint8_t proto)
-    const endpoint *service_pick(const service *s, uint32_t random)
-    const endpoint *service_endpoint_find(const service *s, addr a, uint16_t port)
-    bint service_table_slot_alive(const service_table *t, uint32_t slot, uint32_t generation)
-    size_t service_table_count(const service_table *t)
-    size_t service_table_bytes(const service_table *t)
-
 cdef extern from "route_table.h" nogil:
     enum:
         ROUTE_KIND_COUNT
@@ -110,8 +68,8 @@ cdef extern from "affinity_table.h" nogil:
         pass
     int affinity_table_new(affinity_table **out, size_t max, uint64_t seed)
     void affinity_table_free(affinity_table *t)
-    const affinity *affinity_find(const affinity_table *t, uint32_t service, addr client,
-                                  uint64_t now_ns, uint32_t timeout_s)
+    unsigned affinity_find(const affinity_table *t, uint32_t service, addr client,
+                           uint64_t now_ns, uint32_t timeout_s, const affinity **found)
     bint affinity_set(affinity_table *t, uint32_t service, addr client, uint32_t slot,
                       uint32_t generation, uint64_t now_ns)
     size_t affinity_table_count(const affinity_table *t)
@@ -220,23 +178,11 @@ cdef inline object from_key(const flow_key *k):
     return (from_addr(k.src), from_addr(k.dst), from_be16(k.sport), from_be16(k.dport), k.proto)
 
 
-cdef inline service_key to_service(object key) except *:
-    cdef service_key k
-    memset(&k, 0, sizeof(k))
-    address, port, k.proto = key
-    k.addr = to_addr(address)
-    k.port = to_be16(port)
-    return k
-
-
-cdef inline object from_service(const service *s):
-    if s is NULL:
-        return None
-    return s.id, s.affinity_s, s.revision, [
-        (from_addr(s.endpoints[i].addr), from_be16(s.endpoints[i].port), s.endpoints[i].slot,
-         s.endpoints[i].generation)
-        for i in range(s.count)
-    ]
+cdef inline set found_affinity(const affinity_table *t, uint32_t service, addr client,
+                               uint64_t now_ns, uint32_t timeout_s):
+    cdef const affinity *found[16]
+    cdef unsigned count = affinity_find(t, service, client, now_ns, timeout_s, found)
+    return {(found[i].endpoint_slot, found[i].endpoint_generation) for i in range(count)}
 
 
 cdef inline object from_peer(const peer_row *r):
@@ -262,14 +208,6 @@ cdef inline object describe(const flow *f):
 cdef inline boolean visit_describe(flow *f, void *context) noexcept with gil:
     (<list>context).append(describe(f))
     return 1
-
-
-cdef inline endpoint_spec to_endpoint(object row) except *:
-    cdef endpoint_spec e
-    address, port = row
-    e.addr = to_addr(address)
-    e.port = to_be16(port)
-    return e
 
 
 cdef inline route_row to_route(object row) except *:

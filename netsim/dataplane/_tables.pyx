@@ -10,6 +10,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+from netsim.dataplane._tables_service cimport *
+
 
 cdef int64_t check(int64_t rc) except -1:
     if rc < 0:
@@ -84,24 +86,14 @@ cdef class ServiceTable:
         retired_free(self.gone)
         service_table_free(self.table)
 
-    def set(self, key, uint32_t id, endpoints, uint32_t affinity_s=0, uint64_t revision=0):
-        """Add or replace; endpoints are (address, port)."""
+    def set(self, key, uint32_t id, endpoints, uint32_t affinity_s=0, uint64_t revision=0, *,
+            more=(), sets=(), cluster=(0, {}), local=(0, {})):
+        """Add or replace; endpoints are (address, port), `more` keys, sets lists of positions."""
         cdef service_spec spec
-        cdef size_t room = (len(endpoints) + 1) * sizeof(endpoint_spec)
-        cdef endpoint_spec *rows = <endpoint_spec *>malloc(room)
-        memset(&spec, 0, sizeof(spec))
-        try:
-            for i, row in enumerate(endpoints):
-                rows[i] = to_endpoint(row)
-            spec.key = to_service(key)
-            spec.id = id
-            spec.affinity_s = affinity_s
-            spec.revision = revision
-            spec.count = len(endpoints)
-            spec.endpoints = rows
-            check(service_table_set(self.table, &spec, &self.gone))
-        finally:
-            free(rows)
+        row = (key, id, affinity_s, revision)
+        kept = to_spec(&spec, row, endpoints, more, sets, cluster, local)
+        check(service_table_set(self.table, &spec, &self.gone))
+        del kept
 
     def remove(self, key):
         """Remove a service."""
@@ -114,17 +106,29 @@ cdef class ServiceTable:
         self.gone = NULL
 
     cdef const service *_find(self, key) except? NULL:
-        cdef service_key k = to_service(key)
-        return service_table_find(self.table, k.addr, k.port, k.proto)
+        return find_service(self.table, to_service(key))
 
     def find(self, key):
         """(id, affinity_s, revision, [(address, port, slot, generation)]) or None."""
         return from_service(self._find(key))
 
-    def pick(self, key, randoms):
+    def usable(self, key, uint64_t node=0, local=False):
+        """Positions of the endpoints that a node has, in order."""
+        cdef const service *s = self._find(key)
+        return from_set(s, service_set(s, &s.local if local else &s.cluster, node))
+
+    def served(self, key):
+        """Whether anybody has an endpoint."""
+        return self._find(key).served
+
+    def udp_generation(self):
+        """Another one when UDP has a new key."""
+        return service_table_udp_generation(self.table)
+
+    def pick(self, key, randoms, uint64_t node=0):
         """Positions of the endpoints chosen by each 32-bit number."""
         cdef const service *s = self._find(key)
-        return [service_pick(s, r) - &s.endpoints[0] for r in randoms]
+        return picked(s, service_set(s, &s.cluster, node), randoms)
 
     def endpoint(self, key, address, port):
         """Position of an endpoint, None if it is not there."""
@@ -208,10 +212,8 @@ cdef class AffinityTable:
         affinity_table_free(self.table)
 
     def find(self, uint32_t service, client, uint64_t now_ns, uint32_t timeout_s):
-        """(slot, generation) of the client's endpoint or None."""
-        cdef addr c = to_addr(client)
-        cdef const affinity *a = affinity_find(self.table, service, c, now_ns, timeout_s)
-        return None if a is NULL else (a.endpoint_slot, a.endpoint_generation)
+        """The set of (slot, generation) of the client's endpoints."""
+        return found_affinity(self.table, service, to_addr(client), now_ns, timeout_s)
 
     def set(self, uint32_t service, client, uint32_t slot, uint32_t generation, uint64_t now_ns):
         """Remember; whether another client had to go."""
@@ -393,7 +395,6 @@ cdef class FlowTable:
 
 
 def numbered_reply(original):
-    """The reply key of a flow made of a number."""
     n = original[2] | original[3] << 16
     cdef flow_key k = numbered(((n >> 8) & 0xff00ff) | ((n & 0xff00ff) << 8), True)
     return from_key(&k)

@@ -6,7 +6,7 @@ TypeError; who calls says which row. from_*() take the module records, whose cla
 
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.errno cimport EEXIST, EINVAL, ENOENT, ENOMEM
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
 
 from netsim.dataplane cimport core
@@ -57,6 +57,26 @@ cdef inline uint8_t to_length(object prefix, object length) except? 255:
     return length + 96 if prefix <= 0xffffffff else length
 
 
+cdef inline int to_range(core.source_range *out, object prefix, object length) except -1:
+    """IPv4. ValueError: bits beyond the length."""
+    cdef uint32_t mask = 0xffffffff
+    if not 0 <= length <= 32 or not 0 <= prefix <= mask:
+        raise ValueError(f"range {prefix}/{length}")
+    mask = <uint32_t>((<uint64_t>mask << (32 - <int>length)) & mask)
+    if <uint32_t>prefix & ~mask:
+        raise ValueError(f"range {prefix}/{length} has bits beyond its length")
+    out.prefix = core.addr_from_v4(core.to_be32(<uint32_t>prefix))
+    out.mask = core.addr_from_v4(core.to_be32(mask))
+    out.mask.w[0] = ~<uint64_t>0
+    out.mask.w[1] |= 0xffffffff
+    return 0
+
+
+cdef inline uint64_t to_node_number(str name):
+    raw = name.encode()
+    return core.name_number(<const char *>raw, len(raw))
+
+
 cdef inline int to_mac(uint8_t *out, bytes mac) except -1:
     if len(mac) not in (0, 6):
         raise ValueError(f"{len(mac)} bytes of MAC address")
@@ -103,9 +123,24 @@ cdef inline core.iface_config to_iface(uint32_t node, uint8_t role, str name, ob
     return c
 
 
-cdef inline int to_node(core.node_config *c, dict backends, object row) except -1:
+cdef inline int to_proxy(core.proxy_config *c, dict detectors, object row) except -1:
+    c.detector = lookup(detectors, row.detector, "detectLocalMode")
+    c.masquerade_all = row.masquerade_all
+    c.localhost_node_ports = row.localhost_node_ports
+    if len(row.node_port_ranges) > 16:
+        raise ValueError(f"{len(row.node_port_ranges)} ranges of node port addresses")
+    c.range_count = len(row.node_port_ranges)
+    for i, (prefix, length) in enumerate(row.node_port_ranges):
+        to_range(&c.node_port_ranges[<int>i], prefix, length)
+    return 0
+
+
+cdef inline int to_node(core.node_config *c, dict backends, dict detectors,
+                        object row) except -1:
+    cdef core.source_range pods
     memset(c, 0, sizeof(c[0]))
     to_name(c.name, sizeof(c.name), row.name)
+    c.number = to_node_number(row.name)
     c.uid = row.uid
     c.address = to_addr(row.address)
     c.cni_addr = to_addr(row.cni_addr)
@@ -119,6 +154,9 @@ cdef inline int to_node(core.node_config *c, dict backends, object row) except -
     c.port = core.to_be16(row.port)
     c.mtu = row.mtu
     c.flows_max = row.flows_max
+    to_range(&pods, row.pod_cidr, row.pod_len)
+    c.pod_cidr, c.pod_mask = pods.prefix, pods.mask
+    to_proxy(&c.proxy, detectors, row.proxy)
     return 0
 
 

@@ -17,6 +17,7 @@ cdef extern from "netsim.h" nogil:
     addr addr_from_v4(be32 v4)
     be32 addr_to_v4(addr a)
     bint addr_is_v4(addr a)
+    uint64_t name_number(const char *name, size_t len)
 
     struct flow_key:
         addr src
@@ -48,6 +49,13 @@ cdef extern from "netsim.h" nogil:
         FLOW_MASQUERADED
         FLOW_SEEN_REPLY
         FLOW_ASSURED
+        FRONTEND_EXTERNAL
+        FRONTEND_LOCAL
+        FRONTEND_RANGES
+        DETECT_CLUSTER_CIDR
+        DETECT_NODE_CIDR
+        DETECT_INTERFACE
+        DETECT_NONE
     enum drop_reason:
         pass
     enum trace_stage:
@@ -70,13 +78,44 @@ cdef extern from "netsim.h" nogil:
     struct endpoint_spec:
         addr addr
         be16 port
+    struct frontend_spec:
+        service_key key
+        uint32_t flags
+    struct source_range:
+        addr prefix
+        addr mask
+    struct set_spec:
+        const uint32_t *positions
+        uint32_t count
+    struct node_spec:
+        uint64_t node
+        uint32_t set
+    struct choice_spec:
+        uint32_t otherwise
+        uint32_t count
+        const node_spec *nodes
     struct service_spec:
         service_key key
+        uint32_t flags
         uint32_t id
         uint32_t affinity_s
         uint64_t revision
         uint32_t count
+        uint32_t set_count
+        uint32_t frontend_count
+        uint32_t range_count
         const endpoint_spec *endpoints
+        const set_spec *sets
+        const frontend_spec *frontends
+        const source_range *ranges
+        choice_spec cluster
+        choice_spec local
+    struct proxy_config:
+        uint8_t detector
+        bint masquerade_all
+        bint localhost_node_ports
+        uint8_t range_count
+        source_range node_port_ranges[16]
     struct route_row:
         addr prefix
         uint8_t len
@@ -90,6 +129,7 @@ cdef extern from "netsim.h" nogil:
         uint32_t node
     struct node_config:
         char name[64]
+        uint64_t number
         uint64_t uid
         addr address
         addr cni_addr
@@ -97,12 +137,15 @@ cdef extern from "netsim.h" nogil:
         addr tunnel_addr
         addr cluster_cidr
         uint8_t cluster_len
+        addr pod_cidr
+        addr pod_mask
         uint8_t backend
         uint8_t vtep_mac[6]
         uint32_t vni
         be16 port
         uint16_t mtu
         uint32_t flows_max
+        proxy_config proxy
     struct iface_config:
         uint32_t node
         uint8_t role

@@ -29,11 +29,38 @@ class ServiceKey(NamedTuple):
     proto: int
 
 
+EVERY, NONE, FIRST_SET = 0, 1, 2  # sets of endpoints by number; FIRST_SET: the row's own first
+
+
+class Choice(NamedTuple):
+    """Which set of endpoints a node sends to, by number: its own, or `otherwise`."""
+
+    otherwise: int = EVERY
+    nodes: tuple[tuple[str, int], ...] = ()
+
+
+EVERYWHERE = Choice()
+
+
+class FrontendRow(NamedTuple):
+    """An address and port at which a service is reached from outside.
+
+    `kind` is `node-port` (then `addr` is 0: any of a node's), `external-ip` or `load-balancer`.
+    """
+
+    addr: int
+    port: int
+    kind: str
+
+
 class ServiceRow(NamedTuple):
     """One service port. `id` is stable for the life of the service port; `name` is for people.
 
     `affinity_s` is sessionAffinityConfig's timeout in seconds, 0 without affinity. `endpoints` are
-    the usable ones only (ready, or serving and terminating where none is ready), sorted.
+    those that anybody may send to and those whose connections go on; `sets` are positions among
+    them. `cluster` and `local` say which set a node has under each traffic policy; the policies are
+    Local where `internal_local` (cluster IP) and `external_local` (`frontends`) say so. `ranges`
+    (prefix, length) are who may use load balancers' addresses, empty for everybody.
     """
 
     addr: int
@@ -43,11 +70,38 @@ class ServiceRow(NamedTuple):
     name: str
     affinity_s: int
     endpoints: tuple[EndpointRow, ...]
+    sets: tuple[tuple[int, ...], ...] = ()
+    cluster: Choice = EVERYWHERE
+    local: Choice = EVERYWHERE
+    internal_local: bool = False
+    external_local: bool = False
+    frontends: tuple[FrontendRow, ...] = ()
+    ranges: tuple[tuple[int, int], ...] = ()
 
     @property
     def key(self) -> ServiceKey:
         """The key that the data plane finds this row by."""
         return ServiceKey(self.addr, self.port, self.proto)
+
+    def usable(self, node: str = "", *, local: bool = False) -> tuple[EndpointRow, ...]:
+        """The endpoints that a node sends to, under policy Cluster or Local."""
+        choice = self.local if local else self.cluster
+        number = dict(choice.nodes).get(node, choice.otherwise)
+        if number < FIRST_SET:
+            return self.endpoints if number == EVERY else ()
+        return tuple([self.endpoints[at] for at in self.sets[number - FIRST_SET]])
+
+
+class ProxyRow(NamedTuple):
+    """How nodes' service proxies are set up, in the words of kube-proxy's configuration.
+
+    Node ports are served at addresses in `node_port_ranges` (prefix, length); empty: at all.
+    """
+
+    detector: str = "ClusterCIDR"
+    masquerade_all: bool = False
+    localhost_node_ports: bool = True
+    node_port_ranges: tuple[tuple[int, int], ...] = ()
 
 
 class NodeRow(NamedTuple):
@@ -72,6 +126,7 @@ class NodeRow(NamedTuple):
     port: int
     mtu: int
     flows_max: int
+    proxy: ProxyRow = ProxyRow()
 
 
 class PodRow(NamedTuple):

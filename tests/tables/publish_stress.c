@@ -80,15 +80,15 @@ static void look(uint64_t *random)
 {
 	uint32_t n = (uint32_t)(random_next(random) % SERVICES);
 	struct service_key k = key_of(n);
-	const struct service *s = service_table_find(tables->services, k.addr, k.port, k.proto);
+	const struct frontend *f = service_table_find(tables->services, &k, service_table_hash(tables->services, &k));
 	const struct route_table *routes =
 	    atomic_load_explicit(&tables->routes, memory_order_acquire);
 	const struct peer_table *peers = atomic_load_explicit(&tables->peers, memory_order_acquire);
 
 	if (random_next(random) % 64 == 0)
 		wait_for_changes(HELD_OVER);
-	if (s)
-		service_check(s, n);
+	if (f)
+		service_check(f->service, n);
 	route_check(routes, n % ROUTES);
 	if (peer_table_find(peers, numbered(0x0a00, n % 4))->node != n % 4)
 		fail("a peer is not its table's");

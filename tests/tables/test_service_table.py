@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,13 +24,20 @@ ENDPOINTS = st.lists(
 )
 
 
+MORE = st.lists(KEYS.map(lambda k: (k[0] & 7, 30000 + k[1], k[2])), unique=True, max_size=3)
+
+
 class ServiceTwin(RuleBasedStateMachine):
-    """`slots` remembers what a flow would: every (slot, generation) ever handed out, by place."""
+    """`slots` remembers what a flow would: every (slot, generation) ever handed out, by place.
+
+    `holders` has who was the last to be given a key that is nobody's own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.table = ServiceTable(random.Random(1).getrandbits(64))
         self.naive: dict[Key, tuple[int, int, int, tuple[Endpoint, ...]]] = {}
+        self.holders: dict[Key, Key] = {}
         self.slots: dict[tuple[Key, Endpoint], tuple[int, int]] = {}
         self.dead: set[tuple[int, int]] = set()
 
@@ -48,12 +56,24 @@ class ServiceTwin(RuleBasedStateMachine):
         id=st.integers(0, 9),
         affinity_s=st.sampled_from([0, 10800]),
         revision=st.integers(0, 2**63),
+        more=MORE,
     )
     def set(
-        self, key: Key, endpoints: list[Endpoint], id: int, affinity_s: int, revision: int
+        self,
+        key: Key,
+        endpoints: list[Endpoint],
+        id: int,
+        affinity_s: int,
+        revision: int,
+        more: list[Key],
     ) -> None:
-        self.table.set(key, id, endpoints, affinity_s, revision)
+        before = self.table.udp_generation()
+        new = [k for k in (key, *more) if k not in self.naive and k not in self.holders]
+        self.table.set(key, id, endpoints, affinity_s, revision, more=more)
+        assert self.table.udp_generation() - before == len(new)
         self.naive[key] = (id, affinity_s, revision, tuple(endpoints))
+        self.holders = {k: who for k, who in self.holders.items() if who != key}
+        self.holders |= dict.fromkeys(more, key)
         self.take_slots(key, tuple(endpoints))
 
     @rule(key=KEYS)
@@ -61,16 +81,32 @@ class ServiceTwin(RuleBasedStateMachine):
         if key in self.naive:
             self.table.remove(key)
             del self.naive[key]
+            self.holders = {k: who for k, who in self.holders.items() if who != key}
         else:
             with pytest.raises(FileNotFoundError):
                 self.table.remove(key)
         self.take_slots(key, ())
 
-    @rule(key=KEYS, endpoints=ENDPOINTS.filter(bool), wrong=st.integers(0, 2))
-    def refuse(self, key: Key, endpoints: list[Endpoint], wrong: int) -> None:
-        bad = [*endpoints, (endpoints[0][0], 0) if wrong else endpoints[0]]
+    @rule(key=KEYS, other=KEYS, endpoints=ENDPOINTS.filter(bool), wrong=st.integers(0, 6))
+    def refuse(self, key: Key, other: Key, endpoints: list[Endpoint], wrong: int) -> None:
+        many: dict[int, dict[str, Any]] = {
+            2: {"more": [key]},
+            3: {"more": [(0, 30000, 17), (0, 30000, 17)]},
+            4: {"sets": [[len(endpoints)]]},
+            5: {"local": (0, {7: 2})},
+            6: {"more": [other]},
+        }
+        if wrong == 6 and (other == key or other not in self.naive):
+            return
+        extra = {0: [(endpoints[0][0], 0)], 1: [endpoints[0]]}.get(wrong, [])
+        bad = [*endpoints, *extra]
+        with pytest.raises(OSError, match="exists" if wrong == 6 else "Invalid"):
+            self.table.set(key, 1, bad, **many.get(wrong, {}))
+
+    @rule(key=KEYS)
+    def a_port_of_zero(self, key: Key) -> None:
         with pytest.raises(OSError, match="Invalid"):
-            self.table.set(key if wrong < 2 else (key[0], 0, key[2]), 1, bad)
+            self.table.set((key[0], 0, key[2]), 1, [])
 
     @rule()
     def reap(self) -> None:
@@ -87,6 +123,11 @@ class ServiceTwin(RuleBasedStateMachine):
         for i, (address, port, _, _) in enumerate(endpoints):
             assert self.table.endpoint(key, address, port) == i
         assert self.table.endpoint(key, 1, 1) is None
+
+    @invariant()
+    def every_key_leads_to_its_service(self) -> None:
+        for key, who in self.holders.items():
+            assert self.table.find(key) == self.table.find(who)
 
     @invariant()
     def slots_are_alive_while_their_endpoint_stays(self) -> None:
@@ -152,3 +193,31 @@ def test_the_extremes_of_the_random_number_pick_the_first_and_the_last() -> None
     table = ServiceTable(1)
     table.set((1, 80, 6), 1, [(i + 1, 80) for i in range(3)])
     assert table.pick((1, 80, 6), [0, 2**32 - 1]) == [0, 2]
+
+
+def test_nodes_have_sets_of_endpoints() -> None:
+    table, key = ServiceTable(1), (1, 80, 6)
+    ends = [(i + 1, 80) for i in range(6)]
+    sets = [[0, 2, 4], [3, 4], [5], []]
+    nodes = {n: n % 4 + 2 for n in range(2, 60)}
+    table.set(key, 1, ends, sets=sets, cluster=(0, {}), local=(1, nodes))
+    assert table.usable(key, 7) == [0, 1, 2, 3, 4, 5]
+    for node in range(70):
+        wanted = sets[node % 4] if node in nodes else []
+        assert table.usable(key, node, local=True) == wanted
+    assert table.served(key)
+    table.set(key, 1, ends, cluster=(2, {9: 3}), sets=[[1, 5], [0]])
+    randoms = [0, 2**31, 2**32 - 1]
+    assert (table.pick(key, randoms), table.pick(key, randoms, 9)) == ([1, 5, 5], [0, 0, 0])
+
+
+def test_endpoints_in_no_set_stay_but_nobody_is_served() -> None:
+    table, key = ServiceTable(1), (1, 80, 6)
+    table.set(key, 1, [(5, 80)])
+    found = table.find(key)
+    assert found is not None
+    slot = found[3][0][2:]
+    table.set(key, 1, [(5, 80)], cluster=(1, {}), local=(1, {3: 1}))
+    assert table.alive(*slot)
+    assert not table.served(key)
+    assert table.usable(key) == []
