@@ -16,8 +16,10 @@ static bool superseded(const struct stage_ctx *ctx, const struct packet *p, stru
 	const struct service_key key = {p->key.dst, p->key.dport, p->key.proto, {0}};
 	uint64_t hash = service_table_hash(ctx->services, &key);
 
-	f->endpoint_generation = service_table_udp_generation(ctx->services);
-	return node_frontend(ctx->node, ctx->services, &key, hash) != NULL;
+	if (node_frontend(ctx->node, ctx->services, &key, hash))
+		return true;
+	f->endpoint_generation = service_table_udp_generation(ctx->services); /* looked */
+	return false;
 }
 
 /*

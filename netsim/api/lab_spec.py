@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netsim.api.addresses import Cidr
-from netsim.api.fields import Json, int_or_text, mapping, number, text
+from netsim.api.fields import Json, flag, int_or_text, mapping, number, text, texts
 from netsim.api.meta import name_of
 
 BACKENDS = ("vxlan", "udp", "host-gw")
@@ -13,12 +13,15 @@ WIRES = ("udp", "fabric")
 PROXY_MODES = ("iptables",)
 IO_METHODS = ("auto", "io_uring", "epoll")
 POLLING = ("sleep", "spin", "busy")
+LOCAL_DETECTORS = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", "None")
+PRIMARY = "primary"  # among nodePortAddresses: the node's own
 
 DEFAULT_VNI = 1
 DEFAULT_PORTS = {"vxlan": 8472, "udp": 8285, "host-gw": 0}
 DEFAULT_POD_CIDR = "10.244.0.0/16"
 DEFAULT_SERVICE_CIDR = "10.96.0.0/12"
 DEFAULT_NODE_CIDR = "172.18.0.0/16"
+DEFAULT_LOAD_BALANCER_CIDR = "172.19.0.0/24"
 DEFAULT_NODES = 2
 DEFAULT_MTU = 1500
 DEFAULT_SEED = 1
@@ -51,6 +54,30 @@ class BackendSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxySpec:
+    """How the nodes' service proxies are set up, in the words of kube-proxy's configuration.
+
+    `node_port_addresses` are ranges, and `primary` for each node's own address; empty: all.
+    """
+
+    detect_local_mode: str = LOCAL_DETECTORS[0]
+    masquerade_all: bool = False
+    localhost_node_ports: bool = True
+    node_port_addresses: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, spec: Json) -> ProxySpec:
+        """From Lab.spec."""
+        options = mapping(spec, "proxy")
+        return cls(
+            text(options, "detectLocalMode", LOCAL_DETECTORS[0]),
+            flag(options, "masqueradeAll"),
+            flag(options, "localhostNodePorts", default=True),
+            texts(options, "nodePortAddresses"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Lab:
     """Lab.spec with every default filled in.
 
@@ -63,6 +90,7 @@ class Lab:
     pod_cidr: Cidr
     service_cidr: Cidr
     node_cidr: Cidr
+    load_balancer_cidr: Cidr
     generate: int | None
     backend: BackendSpec
     wire: str
@@ -71,6 +99,7 @@ class Lab:
     io: str
     polling: str
     proxy_mode: str
+    proxy: ProxySpec
     flows_max: int
 
     @classmethod
@@ -84,6 +113,7 @@ class Lab:
             pod_cidr=_cidr(spec, "podCIDR", DEFAULT_POD_CIDR),
             service_cidr=_cidr(spec, "serviceCIDR", DEFAULT_SERVICE_CIDR),
             node_cidr=_cidr(spec, "nodeCIDR", DEFAULT_NODE_CIDR),
+            load_balancer_cidr=_cidr(spec, "loadBalancerCIDR", DEFAULT_LOAD_BALANCER_CIDR),
             generate=count if isinstance(count, int) else None,
             backend=BackendSpec.parse(spec),
             wire=text(spec, "wire", "udp"),
@@ -92,6 +122,7 @@ class Lab:
             io=text(spec, "io", "auto"),
             polling=text(spec, "polling", "spin"),
             proxy_mode=text(spec, "proxyMode", "iptables"),
+            proxy=ProxySpec.parse(spec),
             flows_max=number(spec, "flowsMax", DEFAULT_FLOWS_MAX),
         )
 

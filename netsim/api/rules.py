@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_network
 
 from netsim.api.addresses import Cidr, parse_address
 from netsim.api.fields import Json, items, mapping, text, texts
@@ -126,6 +127,17 @@ def endpoint_address(where: Path, value: str) -> Iterator[Problem]:
     for special, message in SPECIAL_RANGES:
         if special.contains(address):
             yield invalid(where, value, message)
+
+
+def any_cidr(where: Path, value: str) -> Iterator[Problem]:
+    """A range of either family; whitespace around it does not matter."""
+    try:
+        ip_network(value.strip(), strict=False)
+    except ValueError:
+        yield invalid(where, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+        return
+    if "/" not in value:
+        yield invalid(where, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
 
 
 def cidr(where: Path, value: str, longest: int) -> Iterator[Problem]:

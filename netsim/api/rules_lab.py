@@ -7,14 +7,17 @@ from itertools import combinations
 
 from netsim.api import rules
 from netsim.api.addresses import Cidr
-from netsim.api.fields import Json, mapping, text
+from netsim.api.fields import Json, mapping, text, texts
 from netsim.api.lab_spec import (
     BACKENDS,
+    DEFAULT_LOAD_BALANCER_CIDR,
     DEFAULT_NODE_CIDR,
     DEFAULT_POD_CIDR,
     DEFAULT_SERVICE_CIDR,
     IO_METHODS,
+    LOCAL_DETECTORS,
     POLLING,
+    PRIMARY,
     PROXY_MODES,
     WIRES,
 )
@@ -28,12 +31,14 @@ FLOWS_MIN = 1024
 FLOWS_MAX = 2**23 - 2  # csrc/flow_table.h
 NODES_MAX = 4096
 FUTURE_PROXY_MODES = ("ipvs", "nftables", "userspace")
+NODE_PORT_RANGES_MAX = 16  # csrc/node.h
 SPEC: Path = ("spec",)
 
 _RANGES = {
     "podCIDR": (DEFAULT_POD_CIDR, 28),
     "serviceCIDR": (DEFAULT_SERVICE_CIDR, 30),
     "nodeCIDR": (DEFAULT_NODE_CIDR, 29),
+    "loadBalancerCIDR": (DEFAULT_LOAD_BALANCER_CIDR, 32),
 }
 
 
@@ -57,7 +62,20 @@ def check_lab(obj: Json) -> Iterator[Problem]:
         yield forbidden(where, f"{mode} is not supported yet", "proxyMode: iptables")
     else:
         yield from rules.one_of(where, mode, PROXY_MODES)
+    yield from _check_proxy(mapping(spec, "proxy"), (*SPEC, "proxy"))
     yield from _check_backend(spec)
+
+
+def _check_proxy(options: Json, where: Path) -> Iterator[Problem]:
+    detector = text(options, "detectLocalMode")
+    yield from rules.one_of((*where, "detectLocalMode"), detector, LOCAL_DETECTORS)
+    at = (*where, "nodePortAddresses")
+    ranges = texts(options, "nodePortAddresses")
+    if len(ranges) > NODE_PORT_RANGES_MAX:
+        yield invalid(at, len(ranges), f"must have at most {NODE_PORT_RANGES_MAX} items")
+    for index, value in enumerate(ranges):
+        if value != PRIMARY:
+            yield from rules.any_cidr((*at, index), value)
 
 
 def _check_overlaps(spec: Json) -> Iterator[Problem]:

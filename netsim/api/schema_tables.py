@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netsim.api.lab_spec import BACKENDS, IO_METHODS, POLLING, PROXY_MODES, WIRES
+from netsim.api.lab_spec import (
+    BACKENDS,
+    IO_METHODS,
+    LOCAL_DETECTORS,
+    POLLING,
+    PROXY_MODES,
+    WIRES,
+)
 from netsim.api.schema import (
     BOOLEAN,
     INT_OR_STRING,
@@ -304,8 +311,14 @@ ENDPOINT = record(
         "nodeName": STRING,
         "zone": STRING,
         "targetRef": OBJECT_REFERENCE,
+        "hints": record(
+            "EndpointHints",
+            {
+                "forZones": ListOf(record("ForZone", {"name": STRING})),
+                "forNodes": ListOf(record("ForNode", {"name": STRING})),
+            },
+        ),
     },
-    ignored("hints", "topology hints do not restrict endpoints here"),
     silent("deprecatedTopology"),
 )
 ENDPOINT_PORT = record(
@@ -339,6 +352,7 @@ LAB_SPEC = record(
         "podCIDR": STRING,
         "serviceCIDR": STRING,
         "nodeCIDR": STRING,
+        "loadBalancerCIDR": STRING,
         "generate": record("Generate", {"nodes": INTEGER}),
         "backend": Either(word(*BACKENDS), BACKEND),
         "wire": word(*WIRES),
@@ -347,6 +361,15 @@ LAB_SPEC = record(
         "io": word(*IO_METHODS),
         "polling": word(*POLLING),
         "proxyMode": word(*PROXY_MODES),
+        "proxy": record(
+            "Proxy",
+            {
+                "detectLocalMode": word(*LOCAL_DETECTORS),
+                "masqueradeAll": BOOLEAN,
+                "localhostNodePorts": BOOLEAN,
+                "nodePortAddresses": STRINGS,
+            },
+        ),
         "flowsMax": INTEGER,
     },
 )

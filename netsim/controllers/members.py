@@ -65,7 +65,22 @@ def endpoint_hostname(service: str, member: Member) -> str:
     return text(fields, "hostname") if fields.get("subdomain") == service else ""
 
 
-def endpoint(service: str, member: Member, zone: str, *, unready: bool) -> dict[str, object]:
+# What trafficDistribution asks for: the endpoints of one's own zone, or node before that (K-0C).
+SAME_ZONE = ("PreferClose", "PreferSameZone")
+SAME_NODE = "PreferSameNode"
+
+
+def hints(distribution: str, node: str, zone: str) -> dict[str, object]:
+    """For whom a ready endpoint is meant; empty for everybody (K-0C)."""
+    made: dict[str, object] = {}
+    if zone and distribution in (*SAME_ZONE, SAME_NODE):
+        made["forZones"] = [{"name": zone}]
+    if node and distribution == SAME_NODE:
+        made["forNodes"] = [{"name": node}]
+    return made
+
+
+def endpoint(service: Json, member: Member, zone: str, *, unready: bool) -> dict[str, object]:
     """The pod as an endpoint of a slice (K-03, K-0B); `unready` if it is wanted anyway."""
     ready = unready or (member.serving and not member.terminating)
     made: dict[str, object] = {
@@ -77,13 +92,18 @@ def endpoint(service: str, member: Member, zone: str, *, unready: bool) -> dict[
         },
         "targetRef": member.reference,
     }
-    hostname = endpoint_hostname(service, member)
+    hostname = endpoint_hostname(name_of(service), member)
     if hostname:
         made["hostname"] = hostname
     if member.node:
         made["nodeName"] = member.node
     if zone:
         made["zone"] = zone
+    distribution = text(spec(service), "trafficDistribution")
+    if distribution and ready:
+        meant = hints(distribution, member.node, zone)
+        if meant:
+            made["hints"] = meant
     return made
 
 
@@ -133,7 +153,7 @@ def families(service: Json, members: Iterable[Member], zones: Mapping[str, str])
     `zones` has every node, with its zone or an empty text. A pod on a node that does not exist is
     left out, unless unready ones are wanted (K-0A).
     """
-    name, ports = name_of(service), items(spec(service), "ports")
+    ports = items(spec(service), "ports")
     unready, named = publishes_unready(service), has_named_ports(service)
     shared = Family([] if named else _ports(ports, EMPTY), [])
     found: dict[str, Family] = {}
@@ -145,7 +165,7 @@ def families(service: Json, members: Iterable[Member], zones: Mapping[str, str])
         if named:
             own = _ports(ports, member.pod)
             family = found.setdefault(port_map(own), Family(own, []))
-        family.endpoints.append(endpoint(name, member, zone or "", unready=unready))
+        family.endpoints.append(endpoint(service, member, zone or "", unready=unready))
     made = [family for family in (shared, *found.values()) if family.endpoints]
     for family in made:
         family.endpoints.sort(key=lambda e: str(e["addresses"]))

@@ -23,6 +23,8 @@ FIXED = {
     "serviceCIDR": "service_cidr",
     "nodeCIDR": "node_cidr",
     "backend": "backend",
+    "loadBalancerCIDR": "load_balancer_cidr",
+    "proxy": "proxy",
     "wire": "wire",
     "mtu": "mtu",
     "workers": "workers",

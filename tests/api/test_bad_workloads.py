@@ -217,6 +217,20 @@ LABS = [
             't:4:12: error: spec.podCIDR: Invalid value: "0.0.0.0/0":'
             " overlaps nodeCIDR 172.18.0.0/16 (the default)"
             " (pod, service and node addresses need ranges of their own)",
+            't:4:12: error: spec.podCIDR: Invalid value: "0.0.0.0/0":'
+            " overlaps loadBalancerCIDR 172.19.0.0/24 (the default)"
+            " (pod, service and node addresses need ranges of their own)",
+        ],
+    ),
+    Case(
+        "a service proxy that can not be",
+        LAB + "  proxy:\n    detectLocalMode: ClusterCidr\n    nodePortAddresses: [primary, 10.0.0.1]\n",
+        [
+            't:5:22: error: spec.proxy.detectLocalMode: Unsupported value: "ClusterCidr":'
+            ' supported values: "BridgeInterface", "ClusterCIDR",'
+            ' "InterfaceNamePrefix", "NodeCIDR", "None" (did you mean ClusterCIDR?)',
+            't:6:34: error: spec.proxy.nodePortAddresses[1]: Invalid value: "10.0.0.1":'
+            " must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
         ],
     ),
     Case(

@@ -134,6 +134,7 @@ DEFAULTS = {
     "podCIDR": lab_spec.DEFAULT_POD_CIDR,
     "serviceCIDR": lab_spec.DEFAULT_SERVICE_CIDR,
     "nodeCIDR": lab_spec.DEFAULT_NODE_CIDR,
+    "loadBalancerCIDR": lab_spec.DEFAULT_LOAD_BALANCER_CIDR,
     "generate": lab_spec.DEFAULT_NODES,
     "backend": lab_spec.BackendSpec().name,
     "wire": lab_spec.Lab.parse({}).wire,
@@ -142,6 +143,7 @@ DEFAULTS = {
     "io": lab_spec.Lab.parse({}).io,
     "polling": lab_spec.Lab.parse({}).polling,
     "proxyMode": lab_spec.Lab.parse({}).proxy_mode,
+    "proxy": lab_spec.ProxySpec().detect_local_mode,
     "flowsMax": lab_spec.DEFAULT_FLOWS_MAX,
 }
 

@@ -21,7 +21,7 @@ from scapy.packet import Packet
 from netsim.dataplane._core import Engine
 from netsim.dataplane.records import Meta, NodeStats, PeerRecord, RouteRecord, TraceRecord
 from netsim.dataplane.resolve import local_routes
-from netsim.dataplane.rows import EndpointRow, NodeRow, ServiceKey, ServiceRow
+from netsim.dataplane.rows import EndpointRow, NodeRow, ProxyRow, ServiceKey, ServiceRow
 
 S = 1_000_000_000
 TCP_PROTO, UDP_PROTO, SCTP_PROTO = 6, 17, 132
@@ -103,9 +103,11 @@ class Lab:
         wire: bool = True,
         carry: bool = True,
         arena_fd: int = -1,
+        proxy: ProxyRow = ProxyRow(),
     ) -> None:
         self.engine = Engine(seed=seed, arena_fd=arena_fd)
         self.backend = backend
+        self.proxy = proxy
         self.carry = carry and nodes > 1
         self.now = 1.0
         self.revision = 0
@@ -140,6 +142,7 @@ class Lab:
             port=PORT[self.backend],
             mtu=self.mtu,
             flows_max=flows_max,
+            proxy=self.proxy,
         )
         e, mtu = self.engine, self.mtu
         node = e.node_add(row)
@@ -269,9 +272,12 @@ class Lab:
         proto: int = TCP_PROTO,
         affinity_s: int = 0,
         id_: int = 7,
+        **more: object,
     ) -> ServiceKey:
+        """`more`: other fields of the row."""
         rows = tuple(EndpointRow(number(addr), p) for addr, p in sorted(endpoints))
         row = ServiceRow(number(vip), port, proto, id_, "default/web", affinity_s, rows)
+        row = row._replace(**more)
         self.revision += 1
         self.engine.service_set(row, self.revision)
         self.engine.publish(self.revision)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -89,19 +88,15 @@ class ServiceTwin(RuleBasedStateMachine):
 
     @rule(key=KEYS, other=KEYS, endpoints=ENDPOINTS.filter(bool), wrong=st.integers(0, 6))
     def refuse(self, key: Key, other: Key, endpoints: list[Endpoint], wrong: int) -> None:
-        many: dict[int, dict[str, Any]] = {
-            2: {"more": [key]},
-            3: {"more": [(0, 30000, 17), (0, 30000, 17)]},
-            4: {"sets": [[len(endpoints)]]},
-            5: {"local": (0, {7: 2})},
-            6: {"more": [other]},
-        }
+        more = {2: [key], 3: [(0, 30000, 17), (0, 30000, 17)], 6: [other]}.get(wrong, [])
+        sets = [[len(endpoints)]] if wrong == 4 else []
+        nodes = {7: 2} if wrong == 5 else {}
         if wrong == 6 and (other == key or other not in self.naive):
             return
         extra = {0: [(endpoints[0][0], 0)], 1: [endpoints[0]]}.get(wrong, [])
         bad = [*endpoints, *extra]
         with pytest.raises(OSError, match="exists" if wrong == 6 else "Invalid"):
-            self.table.set(key, 1, bad, **many.get(wrong, {}))
+            self.table.set(key, 1, bad, more=more, sets=sets, local=(0, nodes))
 
     @rule(key=KEYS)
     def a_port_of_zero(self, key: Key) -> None:
