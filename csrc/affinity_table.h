@@ -4,8 +4,8 @@
  * One per node, owned by its worker. Key: service port (service.id), client address before
  * masquerade (P-30, P-31, P-32) and endpoint: as in kube-proxy, whose lists belong to endpoints, a
  * client may be with several of them, if not all ways in lead to all endpoints (P-36, P-43).
- * Renewed by new connections only (P-35): stage_service calls affinity_set() for each. Bounded: when
- * full, the least recently renewed entry of the probed neighbourhood goes.
+ * Renewed by new connections only (P-35): stage_service calls affinity_set() for each. Bounded:
+ * when full, the least recently renewed entry of the probed neighbourhood goes.
  */
 #ifndef NETSIM_AFFINITY_TABLE_H
 #define NETSIM_AFFINITY_TABLE_H

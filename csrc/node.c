@@ -238,8 +238,8 @@ static bool retie(struct flow *f, void *context)
 	f->endpoint_generation = 0;
 	if (!(f->flags & FLOW_TRANSLATED))
 		return true;
-	found = node_frontend(tie->node, tie->services, &key,
-			      service_table_hash(tie->services, &key));
+	found =
+	    node_frontend(tie->node, tie->services, &key, service_table_hash(tie->services, &key));
 	if (!found)
 		return true;
 	f->service = found->service->id;

@@ -57,7 +57,7 @@ struct node_config {
 	uint8_t cluster_len;      /* in bits of the 16-byte form */
 	struct addr pod_cidr;     /* the node's own pods */
 	struct addr pod_mask;
-	uint8_t backend;          /* enum backend_kind */
+	uint8_t backend; /* enum backend_kind */
 	uint8_t vtep_mac[6];
 	uint32_t vni;
 	be16 port;    /* UDP port of the backend */

@@ -55,8 +55,7 @@ enum {
 	X(NO_ENDPOINT, "no-endpoint", "service has no endpoints and the sender can not be told")   \
 	X(NO_LOCAL_ENDPOINT, "no-local-endpoint",                                                  \
 	  "service has endpoints but none on this node, and its traffic policy is Local")          \
-	X(SOURCE_RANGE, "source-range",                                                            \
-	  "source is not in the service's loadBalancerSourceRanges")                               \
+	X(SOURCE_RANGE, "source-range", "source is not in the service's loadBalancerSourceRanges") \
 	X(NO_SERVICE_PORT, "no-service-port",                                                      \
 	  "address in the service range, but no service listens on this port")                     \
 	X(NO_ROUTE, "no-route", "no route to the destination and the sender can not be told")      \

@@ -59,11 +59,10 @@ static int measure(const struct service_spec *spec, struct extent *need)
 	if (!choice_is_sound(spec, &spec->cluster) || !choice_is_sound(spec, &spec->local) ||
 	    need->positions >= SET_LISTED)
 		return -EINVAL;
-	need->bytes =
-	    sizeof(struct object) + spec->count * sizeof(struct endpoint) +
-	    spec->range_count * sizeof(struct source_range) +
-	    spec->frontend_count * sizeof(struct frontend) + need->nodes * sizeof(struct node_set) +
-	    need->positions * sizeof(uint32_t);
+	need->bytes = sizeof(struct object) + spec->count * sizeof(struct endpoint) +
+		      spec->range_count * sizeof(struct source_range) +
+		      spec->frontend_count * sizeof(struct frontend) +
+		      need->nodes * sizeof(struct node_set) + need->positions * sizeof(uint32_t);
 	return need->bytes > UINT32_MAX ? -EINVAL : 0;
 }
 
@@ -75,7 +74,8 @@ static bool in_a_row(const struct set_spec *set)
 	return true;
 }
 
-/* The set with a number. Each of the spec's own is written to @order as often as it is asked for. */
+/* The set with a number. Each of the spec's own is written to @order as often as it is asked for.
+ */
 static struct endpoint_set set_make(const struct service_spec *spec, uint32_t number)
 {
 	const struct set_spec *set;
@@ -116,14 +116,13 @@ static bool is_served(const struct service *s)
 
 static void frontends_copy(struct service *s, struct frontend *to, const struct service_spec *spec)
 {
-	s->own = (struct frontend){.key = spec->key,
-				   .flags = (spec->flags & FRONTEND_FLAGS) | FRONTEND_OWN,
-				   .service = s};
+	s->own = (struct frontend){
+	    .key = spec->key, .flags = (spec->flags & FRONTEND_FLAGS) | FRONTEND_OWN, .service = s};
 	for (uint32_t i = 0; i < spec->frontend_count; i++)
-		to[i] = (struct frontend){.key = spec->frontends[i].key,
-					  .flags = spec->frontends[i].flags &
-						   ~(uint32_t)FRONTEND_OWN,
-					  .service = s};
+		to[i] =
+		    (struct frontend){.key = spec->frontends[i].key,
+				      .flags = spec->frontends[i].flags & ~(uint32_t)FRONTEND_OWN,
+				      .service = s};
 	s->frontends = to;
 	s->frontend_count = spec->frontend_count;
 }
@@ -163,8 +162,9 @@ int service_new(struct service **out, const struct service_spec *spec)
 	frontends = (struct frontend *)(void *)(ranges + spec->range_count);
 	nodes = (struct node_set *)(void *)(frontends + spec->frontend_count);
 	for (uint32_t i = 0; i < spec->count; i++)
-		s->endpoints[i] = (struct endpoint){
-		    .addr = spec->endpoints[i].addr, .port = spec->endpoints[i].port, .slot = NO_SLOT};
+		s->endpoints[i] = (struct endpoint){.addr = spec->endpoints[i].addr,
+						    .port = spec->endpoints[i].port,
+						    .slot = NO_SLOT};
 	if (spec->range_count)
 		memcpy(ranges, spec->ranges, spec->range_count * sizeof(*ranges));
 	s->count = spec->count;

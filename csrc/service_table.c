@@ -295,7 +295,8 @@ static void frontend_hide(struct service_table *t, const struct frontend *f)
 	t->count--;
 }
 
-/* Takes @old out of sight where @now is not; ends the generations of endpoints that did not stay. */
+/* Takes @old out of sight where @now is not; ends the generations of endpoints that did not stay.
+ */
 static void service_retire(struct service_table *t, const struct service *old,
 			   const struct service *now, size_t mask, struct retired **retired)
 {

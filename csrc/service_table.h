@@ -2,9 +2,9 @@
 /* service_table.h - (address, port, protocol) to the endpoints that serve it. Rank 1.
  *
  * One table per lab, shared by all nodes. Changing a service swaps one pointer per frontend in the
- * index, so a change costs its own size. One writer (the control thread); readers on any worker take
- * no lock and keep no pointer past the poll cycle in which they read it: what service_table_set()
- * and service_table_remove() hand back must be retired, not freed.
+ * index, so a change costs its own size. One writer (the control thread); readers on any worker
+ * take no lock and keep no pointer past the poll cycle in which they read it: what
+ * service_table_set() and service_table_remove() hand back must be retired, not freed.
  *
  * Endpoints live in numbered slots, each with a generation that changes when the endpoint leaves
  * its service. A flow remembers (slot, generation): removing an endpoint is O(1), however many
@@ -132,7 +132,7 @@ static inline void service_table_prefetch_frontend(const struct service_table *t
 	const char *f =
 	    (const char *)atomic_load_explicit(service_table_place(t, hash), memory_order_acquire);
 
-	__builtin_prefetch(f); /* its service's own: the service follows */
+	__builtin_prefetch(f);                      /* its service's own: the service follows */
 	__builtin_prefetch(f ? f + CACHE_LINE : f); /* an empty place: nothing may be added to it */
 }
 

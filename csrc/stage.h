@@ -54,6 +54,17 @@ const struct route_row *stage_route_lookup(const struct stage_ctx *ctx, struct a
 void stage_route_packet(const struct stage_ctx *ctx, struct packet *p);
 
 /**
+ * stage_is_detour() - Whether a packet is the node's own stack's, from it and to it
+ *
+ * What is for a node port comes by here because the stack can not tell which ports are Services';
+ * what is for no Service goes back and is delivered there.
+ */
+static inline bool stage_is_detour(const struct stage_ctx *ctx, const struct packet *p)
+{
+	return iface_is_own_kernel(p->in) && node_is_local(ctx->node, p->key.dst);
+}
+
+/**
  * stage_trace_marked() - Write a decision record if the packet is marked
  */
 void stage_trace_marked(const struct stage_ctx *ctx, struct packet *p, enum trace_stage stage,

@@ -83,8 +83,8 @@ static bool is_multicast(be32 addr)
 	return ((uint8_t)addr & 0xf0) == 224 || addr == UINT32_MAX;
 }
 
-/* What a node's own kernel may say, and nobody else: from an address to itself, and from loopback, to
- * a Service.
+/* What a node's own kernel may say, and nobody else: from an address to itself, and from loopback,
+ * to a Service.
  */
 static bool to_itself(const struct packet *p, be32 src, be32 dst)
 {

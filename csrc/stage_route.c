@@ -99,11 +99,11 @@ static bool translated(const struct packet *p)
 	return !flow_key_equal(&p->key, &p->to);
 }
 
-/* Back to where it came from: pointless, unless it is another packet by now. */
-static bool loops(const struct packet *p)
+/* Back to where it came from: pointless, unless it is another packet by now or was to come by. */
+static bool loops(const struct stage_ctx *ctx, const struct packet *p)
 {
 	return (p->out == p->in || (p->out->role == IFACE_STACK && from_stack(p))) &&
-	       !translated(p);
+	       !translated(p) && !stage_is_detour(ctx, p);
 }
 
 static bool crosses_router(const struct packet *p)
@@ -151,7 +151,7 @@ static struct addr masquerade_source(const struct node *n, const struct packet *
 /* Whether it may leave by p->out, and as what. */
 static void check_out(const struct stage_ctx *ctx, struct packet *p)
 {
-	if (UNLIKELY(loops(p))) {
+	if (UNLIKELY(loops(ctx, p))) {
 		packet_drop(p, DROP_LOOP);
 		return;
 	}

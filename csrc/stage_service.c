@@ -4,8 +4,8 @@
  * kube-proxy's nat table: only the first packet of a connection comes here (spec 3.2). Who may use
  * which endpoints, and in whose name, is one row of the table below (3.5, 3.6). Choice: the first
  * endpoint, in the set's order, that the client had while affinity holds (P-30..P-38), else each
- * with probability 1/n (P-20). No endpoints: port unreachable, for TCP too (P-60), or nothing at all
- * where only the Local policy keeps them away (P-61).
+ * with probability 1/n (P-20). No endpoints: port unreachable, for TCP too (P-60), or nothing at
+ * all where only the Local policy keeps them away (P-61).
  */
 #include "stage.h"
 
@@ -19,10 +19,10 @@ enum source_class {
 
 /* What it asks for. */
 enum way_in {
-	IN_CLUSTER,         /* cluster IP */
-	IN_CLUSTER_LOCAL,   /* cluster IP, internalTrafficPolicy Local */
-	IN_EXTERNAL,        /* node port, external or load balancer's address */
-	IN_EXTERNAL_LOCAL,  /* the same, externalTrafficPolicy Local */
+	IN_CLUSTER,        /* cluster IP */
+	IN_CLUSTER_LOCAL,  /* cluster IP, internalTrafficPolicy Local */
+	IN_EXTERNAL,       /* node port, external or load balancer's address */
+	IN_EXTERNAL_LOCAL, /* the same, externalTrafficPolicy Local */
 	WAYS_IN
 };
 
@@ -168,7 +168,8 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	const struct node *n = ctx->node;
 	const struct service *s = f->service;
 	struct admittance a = admit(n, p, f);
-	struct endpoint_set set = service_set(s, a.local ? &s->local : &s->cluster, n->config.number);
+	struct endpoint_set set =
+	    service_set(s, a.local ? &s->local : &s->cluster, n->config.number);
 
 	p->service = s;
 	if (UNLIKELY(f->flags & FRONTEND_RANGES) && s->served && !in_ranges(n, p)) {
@@ -211,8 +212,14 @@ static void begin_finds(const struct stage_ctx *ctx, const struct batch *b, stru
 		service_table_prefetch(ctx->services, finds->hash[i]);
 	}
 	for (uint64_t left = b->fresh; left; left &= left - 1)
-		service_table_prefetch_frontend(ctx->services,
-						finds->hash[__builtin_ctzll(left)]);
+		service_table_prefetch_frontend(ctx->services, finds->hash[__builtin_ctzll(left)]);
+}
+
+/* What goes back to the stack is its own to track: of the answers nothing is seen here. */
+static void leave_alone(struct batch *b, unsigned i)
+{
+	b->pkt[i]->flags &= (uint16_t)~PACKET_NEW_FLOW;
+	b->fresh &= ~(UINT64_C(1) << i);
 }
 
 /* Only packets of new flows. */
@@ -230,6 +237,8 @@ void stage_service(const struct stage_ctx *ctx, struct batch *b)
 
 		if (f)
 			serve(ctx, b->pkt[i], f);
+		else if (UNLIKELY(stage_is_detour(ctx, b->pkt[i])))
+			leave_alone(b, i);
 	}
 	for (uint64_t left = b->fresh; left; left &= left - 1) {
 		struct packet *p = b->pkt[__builtin_ctzll(left)];

@@ -134,10 +134,14 @@ def any_cidr(where: Path, value: str) -> Iterator[Problem]:
     try:
         ip_network(value.strip(), strict=False)
     except ValueError:
-        yield invalid(where, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+        yield invalid(
+            where, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+        )
         return
     if "/" not in value:
-        yield invalid(where, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+        yield invalid(
+            where, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+        )
 
 
 def cidr(where: Path, value: str, longest: int) -> Iterator[Problem]:

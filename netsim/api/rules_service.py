@@ -21,12 +21,19 @@ from netsim.api.problems import (
     required,
     warning,
 )
+from netsim.api.services import (
+    NODE_PORT_MAX,
+    NODE_PORT_MIN,
+    externally_accessible,
+    needs_health_check,
+)
 
 SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITY_MAX_S = 86_400
 ENDPOINTS_MAX = 1000
 ADDRESSES_MAX = 100
 PORTS_MAX = 100
+DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 SPEC: Path = ("spec",)
 
 
@@ -43,7 +50,8 @@ def check_service(obj: Json) -> Iterator[Problem]:
     yield from _check_affinity(spec)
     yield from _check_cluster_ip(spec, kind)
     yield from _check_families(spec)
-    yield from _check_policies(spec, kind)
+    yield from _check_policies(obj, spec)
+    yield from _check_outside(spec, kind)
     if kind == "ExternalName":
         name = text(spec, "externalName").removesuffix(".")
         yield from rules.needed((*SPEC, "externalName"), name, dns_subdomain_errors)
@@ -53,6 +61,7 @@ def check_service(obj: Json) -> Iterator[Problem]:
 def _check_ports(ports: tuple[Json, ...], kind: str) -> Iterator[Problem]:
     names: set[str] = set()
     taken: set[tuple[int, str]] = set()
+    node_ports: set[tuple[int, str]] = set()
     for index, entry in enumerate(ports):
         at = (*SPEC, "ports", index)
         yield from _check_port(entry, at, kind)
@@ -69,6 +78,10 @@ def _check_ports(ports: tuple[Json, ...], kind: str) -> Iterator[Problem]:
         if key[0] and key in taken:
             yield duplicate(at, {"port": key[0], "protocol": protocol})
         taken.add(key)
+        node_port = (number(entry, "nodePort"), protocol)
+        if node_port[0] and node_port in node_ports:
+            yield duplicate((*at, "nodePort"), node_port[0])
+        node_ports.add(node_port)
 
 
 def _check_port(entry: Json, where: Path, kind: str) -> Iterator[Problem]:
@@ -85,9 +98,15 @@ def _check_port(entry: Json, where: Path, kind: str) -> Iterator[Problem]:
     node_port = number(entry, "nodePort")
     if node_port and kind == "ClusterIP":
         yield forbidden((*where, "nodePort"), "may not be used when `type` is 'ClusterIP'")
-    elif node_port and not 30000 <= node_port <= 32767:
-        detail = "provided port is not in the valid range. The range of valid ports is 30000-32767"
-        yield invalid((*where, "nodePort"), node_port, detail)
+    elif node_port:
+        yield from _check_node_port(node_port, (*where, "nodePort"))
+
+
+def _check_node_port(port: int, where: Path) -> Iterator[Problem]:
+    if not NODE_PORT_MIN <= port <= NODE_PORT_MAX:
+        valid = f"{NODE_PORT_MIN}-{NODE_PORT_MAX}"
+        detail = f"provided port is not in the valid range. The range of valid ports is {valid}"
+        yield invalid(where, port, detail)
 
 
 def _check_affinity(spec: Json) -> Iterator[Problem]:
@@ -144,37 +163,62 @@ def _check_families(spec: Json) -> Iterator[Problem]:
         yield invalid(where, policy, "this cluster is not configured for dual-stack services")
 
 
-def _check_policies(spec: Json, kind: str) -> Iterator[Problem]:
-    """Values that Kubernetes acts on and a lab does not, yet; and those that it refuses."""
+def _check_policies(obj: Json, spec: Json) -> Iterator[Problem]:
     policies = ("Cluster", "Local")
-    external, internal = text(spec, "externalTrafficPolicy"), text(spec, "internalTrafficPolicy")
+    external = text(spec, "externalTrafficPolicy")
     yield from rules.one_of((*SPEC, "externalTrafficPolicy"), external, policies)
+    internal = text(spec, "internalTrafficPolicy")
     yield from rules.one_of((*SPEC, "internalTrafficPolicy"), internal, policies)
-    if internal == "Local":
-        yield warning((*SPEC, "internalTrafficPolicy"), "Local is treated as Cluster, as yet")
-    outside = kind in ("NodePort", "LoadBalancer")
-    if outside:
-        yield warning((*SPEC, "type"), f"only the cluster IP of a {kind} is served, as yet")
-    elif external and not texts(spec, "externalIPs"):
+    if external and not externally_accessible(obj):
         detail = "may only be set for externally-accessible services"
         yield invalid((*SPEC, "externalTrafficPolicy"), external, detail)
+    port = number(spec, "healthCheckNodePort")
+    where = (*SPEC, "healthCheckNodePort")
+    if port and not needs_health_check(obj):
+        detail = (
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        )
+        yield invalid(where, port, detail)
+    elif port:
+        yield from _check_node_port(port, where)
+    yield from rules.one_of(
+        (*SPEC, "trafficDistribution"), text(spec, "trafficDistribution"), DISTRIBUTIONS
+    )
+
+
+def _check_outside(spec: Json, kind: str) -> Iterator[Problem]:
+    """Addresses from outside, and what only load balancers have."""
     for index, address in enumerate(texts(spec, "externalIPs")):
         yield from rules.endpoint_address((*SPEC, "externalIPs", index), address)
-    if spec.get("externalIPs"):
-        yield warning((*SPEC, "externalIPs"), "external addresses are not served, as yet")
-    if text(spec, "trafficDistribution"):
-        message = "no effect, as yet: every endpoint is as likely"
-        yield warning((*SPEC, "trafficDistribution"), message)
-    for name in ("allocateLoadBalancerNodePorts", "loadBalancerSourceRanges"):
+    only = "may only be used when `type` is 'LoadBalancer'"
+    ranges = texts(spec, "loadBalancerSourceRanges")
+    where = (*SPEC, "LoadBalancerSourceRanges")  # as the API names it
+    if ranges and kind != "LoadBalancer":
+        yield forbidden(where, only).placed_at((*SPEC, "loadBalancerSourceRanges"))
+    for index, value in enumerate(ranges):
+        for problem in rules.any_cidr((*where, index), value):
+            yield problem.placed_at((*SPEC, "loadBalancerSourceRanges", index))
+    for name in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
         if spec.get(name) is not None and kind != "LoadBalancer":
-            yield forbidden((*SPEC, name), "may only be used when `type` is 'LoadBalancer'")
+            yield forbidden((*SPEC, name), only)
+    if text(spec, "loadBalancerClass"):
+        at = (*SPEC, "loadBalancerClass")
+        yield from rules.syntax(at, text(spec, "loadBalancerClass"), label_key_errors)
 
 
 def check_service_update(new: Json, old: Json) -> Iterator[Problem]:
-    """A changed clusterIP (K-68); an empty one keeps what was allocated."""
+    """A changed clusterIP (K-68); an empty one keeps what was allocated. K-63 likewise."""
+    ports = [number(mapping(o, "spec"), "healthCheckNodePort") for o in (old, new)]
+    if needs_health_check(old) and needs_health_check(new) and all(ports) and len(set(ports)) > 1:
+        yield forbidden((*SPEC, "healthCheckNodePort"), rules.IMMUTABLE)
     before, after = mapping(old, "spec"), mapping(new, "spec")
     if "ExternalName" in (text(before, "type"), text(after, "type")):
         return
+    classes = [text(part, "loadBalancerClass") for part in (before, after)]
+    both = all(text(part, "type") == "LoadBalancer" for part in (before, after))
+    if both and len(set(classes)) > 1:
+        detail = "may not change once set"
+        yield invalid((*SPEC, "loadBalancerClass"), classes[1] or None, detail)
     was, wanted = text(before, "clusterIP"), text(after, "clusterIP")
     if was and wanted and was != wanted:
         hint = "delete the Service and create it again"

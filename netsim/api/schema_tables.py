@@ -241,8 +241,9 @@ SERVICE_SPEC = record(
         "allocateLoadBalancerNodePorts": BOOLEAN,
         "healthCheckNodePort": INTEGER,
         "loadBalancerSourceRanges": STRINGS,
+        "loadBalancerClass": STRING,
+        "loadBalancerIP": STRING,
     },
-    ignored("loadBalancerClass loadBalancerIP"),
 )
 
 NODE_SPEC = record(

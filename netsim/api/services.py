@@ -22,8 +22,28 @@ from netsim.api.object_meta import Metadata, Resource
 
 DEFAULT_AFFINITY_S = 10_800
 NO_CLUSTER_IP = "None"
+NODE_PORT_MIN, NODE_PORT_MAX = 30_000, 32_767
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 SERVICE_PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+
+
+def needs_node_ports(service: Json) -> bool:
+    """Whether the ports of a Service may have node ports, by its type."""
+    return text(mapping(service, "spec"), "type") in ("NodePort", "LoadBalancer")
+
+
+def externally_accessible(service: Json) -> bool:
+    """Whether a Service can be reached from outside, so that it has an externalTrafficPolicy."""
+    spec = mapping(service, "spec")
+    return needs_node_ports(service) or (
+        text(spec, "type", "ClusterIP") == "ClusterIP" and bool(texts(spec, "externalIPs"))
+    )
+
+
+def needs_health_check(service: Json) -> bool:
+    """Whether a Service has a port by which nodes tell if they have endpoints (P-74)."""
+    spec = mapping(service, "spec")
+    return text(spec, "type") == "LoadBalancer" and text(spec, "externalTrafficPolicy") == "Local"
 
 
 @dataclass(frozen=True, slots=True)

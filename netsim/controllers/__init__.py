@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from netsim.backends.base import Backend
+from netsim.controllers.balancers import balancers
 from netsim.controllers.base import Controller, Quiet
 from netsim.controllers.deployments import deployments
 from netsim.controllers.endpoints import Endpoints
@@ -30,5 +31,6 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
         Quiet(replica_sets, "ReplicaSet", "Pod"),
         Quiet(scheduler, "Node", of_pods=placement),
         Quiet(ipam, "Node", of_pods=placement),
+        Quiet(balancers, "Lab", "Service"),
         Endpoints(),
     ]

@@ -165,10 +165,9 @@ class Claim(NamedTuple):
 
 def claims_of(name: Name, row: ServiceRow) -> list[tuple[ServiceKey, Claim]]:
     """The keys that a row wants."""
-    wanted = [(row.key, Claim(False, name, row.key))]
-    for front in row.frontends:
-        wanted.append((ServiceKey(front.addr, front.port, row.proto), Claim(True, name, row.key)))
-    return wanted
+    other = Claim(True, name, row.key)
+    more = [(ServiceKey(front.addr, front.port, row.proto), other) for front in row.frontends]
+    return [(row.key, Claim(False, name, row.key)), *more]
 
 
 class Compiler:

@@ -1,4 +1,4 @@
-"""What an object becomes before it is stored: defaults, validation, cluster IP."""
+"""What an object becomes before it is stored: defaults, validation, cluster IP, node ports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from netsim.api.problems import Problem, errors
 from netsim.api.validation import validate_object
 from netsim.controllers.base import lab_of
 from netsim.controllers.clusterip import ClusterIPs
+from netsim.controllers.nodeports import NodePorts
+from netsim.controllers.service_update import carried_over
 from netsim.lab.apply_checks import lab_changes
 from netsim.store.base import View
 from netsim.store.errors import ApiError, Cause, invalid
@@ -22,19 +24,28 @@ class Admission:
 
     def __init__(self) -> None:
         self._addresses: ClusterIPs | None = None
+        self._ports: NodePorts | None = None
 
     def __call__(self, view: View, operation: str, new: Json, old: Json | None) -> Json:
         """The object to store. ApiError 422 with every field that is wrong."""
-        obj = with_defaults(new)
-        kind = kind_of(obj)
+        kind = kind_of(new)
+        kept = carried_over(new, old) if kind.name == "Service" and old is not None else new
+        obj = with_defaults(kept)
         problems = errors(validate_object(obj, old))
         if kind.name == "Lab":
             problems += _lab_problems(view, obj, old)
         if problems:
             raise refusal(obj, problems)
         if kind.name == "Service":
-            return self._cluster_ips(view).admit(view, obj, old)
+            addressed = self._cluster_ips(view).admit(view, obj, old)
+            return self._node_ports(view).admit(view, addressed)
         return obj
+
+    def _node_ports(self, view: View) -> NodePorts:
+        if self._ports is None:
+            lab = lab_of(view) or Lab.parse({})
+            self._ports = NodePorts(Random(lab.seed))
+        return self._ports
 
     def _cluster_ips(self, view: View) -> ClusterIPs:
         lab = lab_of(view) or Lab.parse({})

@@ -70,7 +70,6 @@ SERVICES = [
         "a node port out of range",
         SERVICE + "  type: NodePort\n  ports: [{port: 80, nodePort: 80}]\n",
         [
-            "t:5:9: warning: spec.type: only the cluster IP of a NodePort is served, as yet",
             "t:6:32: error: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the"
             " valid range. The range of valid ports is 30000-32767",
         ],
@@ -128,22 +127,64 @@ SERVICES = [
         "addresses from outside, and how they are shared",
         SERVICE
         + "  ports: [{port: 80}]\n  externalIPs: [1.2.3.4, 127.0.0.1]\n"
-        + "  trafficDistribution: PreferClose\n  loadBalancerSourceRanges: [10.0.0.0/8]\n",
+        + "  trafficDistribution: PreferNear\n  loadBalancerSourceRanges: [10.0.0.0/8]\n",
         [
-            "t:6:3: warning: spec.externalIPs: external addresses are not served, as yet",
             't:6:26: error: spec.externalIPs[1]: Invalid value: "127.0.0.1":'
             " may not be in the loopback range (127.0.0.0/8, ::1/128)",
-            "t:7:24: warning: spec.trafficDistribution: no effect, as yet:"
-            " every endpoint is as likely",
-            "t:8:3: error: spec.loadBalancerSourceRanges: Forbidden:"
+            't:7:24: error: spec.trafficDistribution: Unsupported value: "PreferNear": supported'
+            ' values: "PreferClose", "PreferSameNode", "PreferSameZone"'
+            " (did you mean PreferSameZone?)",
+            "t:8:3: error: spec.LoadBalancerSourceRanges: Forbidden:"
             " may only be used when `type` is 'LoadBalancer'",
+        ],
+    ),
+    Case(
+        "ranges that are none, and what is not a load balancer's",
+        SERVICE
+        + "  type: LoadBalancer\n  ports: [{port: 80}]\n  healthCheckNodePort: 30001\n"
+        + "  loadBalancerSourceRanges: [' 10.0.0.0/8 ', 10.0.0.1, a/b]\n"
+        + "  loadBalancerClass: a/b/c\n",
+        [
+            "t:7:24: error: spec.healthCheckNodePort: Invalid value: 30001: may only be set when"
+            " `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+            't:8:46: error: spec.LoadBalancerSourceRanges[1]: Invalid value: "10.0.0.1":'
+            " must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+            't:8:56: error: spec.LoadBalancerSourceRanges[2]: Invalid value: "a/b":'
+            " must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+            't:9:22: error: spec.loadBalancerClass: Invalid value: "a/b/c": prefix part a'
+            " lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-'"
+            " or '.', and must start and end with an alphanumeric character (e.g. 'example.com')",
+        ],
+    ),
+    Case(
+        "a class and node ports of what is no load balancer",
+        SERVICE
+        + "  type: NodePort\n  loadBalancerClass: a\n  allocateLoadBalancerNodePorts: false\n"
+        + "  ports: [{name: a, port: 80, nodePort: 30000},"
+        + " {name: b, port: 81, nodePort: 30000},"
+        + " {name: c, port: 81, nodePort: 30000, protocol: UDP}]\n",
+        [
+            "t:6:3: error: spec.loadBalancerClass: Forbidden:"
+            " may only be used when `type` is 'LoadBalancer'",
+            "t:7:3: error: spec.allocateLoadBalancerNodePorts: Forbidden:"
+            " may only be used when `type` is 'LoadBalancer'",
+            "t:8:79: error: spec.ports[1].nodePort: Duplicate value: 30000",
+        ],
+    ),
+    Case(
+        "a health check out of range",
+        SERVICE
+        + "  type: LoadBalancer\n  externalTrafficPolicy: Local\n  ports: [{port: 80}]\n"
+        + "  healthCheckNodePort: 80\n",
+        [
+            "t:8:24: error: spec.healthCheckNodePort: Invalid value: 80: provided port is not in"
+            " the valid range. The range of valid ports is 30000-32767"
         ],
     ),
     Case(
         "a headless NodePort service",
         SERVICE + "  type: NodePort\n  clusterIP: None\n  ports: [{port: 80}]\n",
         [
-            "t:5:9: warning: spec.type: only the cluster IP of a NodePort is served, as yet",
             't:6:14: error: spec.clusterIPs[0]: Invalid value: "None":'
             " may not be set to 'None' for NodePort services",
         ],
@@ -180,7 +221,6 @@ SERVICES = [
         + "  ports: [{port: 80}]\n  internalTrafficPolicy: Local\n"
         + "  externalTrafficPolicy: Local\n",
         [
-            "t:6:26: warning: spec.internalTrafficPolicy: Local is treated as Cluster, as yet",
             't:7:26: error: spec.externalTrafficPolicy: Invalid value: "Local":'
             " may only be set for externally-accessible services",
         ],

@@ -224,7 +224,9 @@ LABS = [
     ),
     Case(
         "a service proxy that can not be",
-        LAB + "  proxy:\n    detectLocalMode: ClusterCidr\n    nodePortAddresses: [primary, 10.0.0.1]\n",
+        LAB
+        + "  proxy:\n    detectLocalMode: ClusterCidr\n"
+        + "    nodePortAddresses: [primary, 10.0.0.1]\n",
         [
             't:5:22: error: spec.proxy.detectLocalMode: Unsupported value: "ClusterCidr":'
             ' supported values: "BridgeInterface", "ClusterCIDR",'

@@ -13,6 +13,10 @@ SERVICE = (
     "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n"
     "spec: {clusterIP: 10.96.0.9, ports: [{port: 80}]}\n"
 )
+BALANCED = SERVICE.replace(
+    "clusterIP",
+    "type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30001, clusterIP",
+)
 POD = (
     "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
     "spec:\n  nodeName: a\n  containers: [{name: c, image: x}]\n"
@@ -55,6 +59,19 @@ CASES = [
         SERVICE.replace("10.96.0.9", "None"),
         SERVICE,
         ['spec.clusterIPs[0]: Invalid value: ["10.96.0.9"]: may not change once set'],
+    ),
+    (
+        "a health check's port",
+        BALANCED,
+        BALANCED.replace("30001", "30002"),
+        ["spec.healthCheckNodePort: Forbidden: field is immutable"],
+    ),
+    ("a health check's port that is left out", BALANCED, BALANCED.replace("30001", "0"), []),
+    (
+        "a load balancer's class",
+        BALANCED,
+        BALANCED.replace("clusterIP", "loadBalancerClass: a, clusterIP"),
+        ['spec.loadBalancerClass: Invalid value: "a": may not change once set'],
     ),
     ("a pod's image and grace", POD, POD.replace("x}", "y}") + "  tolerations: [{}]\n", []),
     ("a pod is bound", POD.replace("  nodeName: a\n", ""), POD, []),

@@ -20,7 +20,7 @@ from netsim.controllers.proxy import Compiler
 from netsim.dataplane._core import Engine
 from netsim.dataplane.records import RouteRecord
 from netsim.dataplane.resolve import local_routes
-from netsim.dataplane.rows import NodeRow, ProxyRow
+from netsim.dataplane.rows import NodeRow, ProxyRow, ServiceKey, ServiceRow
 from tests.controllers.world import node as node_object
 from tests.controllers.world import view
 
@@ -35,6 +35,7 @@ ADDRESSES = {
 }
 CONNECTIONS = 48  # a set of three is then seen whole, but for once in a hundred million
 STACK_MTU = 1450
+PROXY = ProxyRow()
 
 
 def number(dotted: str) -> int:
@@ -62,7 +63,7 @@ def first_packet(src: str, dst: str, port: int, protocol: str, sport: int) -> Pa
 class Emulated:
     """The node, with the objects in place. Use as a context manager."""
 
-    def __init__(self, objects: Iterable[Json], proxy: ProxyRow = ProxyRow()) -> None:
+    def __init__(self, objects: Iterable[Json], proxy: ProxyRow = PROXY) -> None:
         self.engine = Engine(seed=1)
         self.row = NodeRow(
             name=NODE,
@@ -89,8 +90,7 @@ class Emulated:
         self.pods: dict[str, int] = {}
         self.now_ns = 1
         self.sport = 20000
-        self.compiler = Compiler()
-        self.applied: dict[object, object] = {}
+        self.applied: dict[ServiceKey, ServiceRow] = {}
         self.apply(objects)
 
     def apply(self, objects: Iterable[Json]) -> None:
@@ -98,7 +98,7 @@ class Emulated:
         nodes = [node_object(n, labels={}) for n in (NODE, FAR_NODE)]
         rows = Compiler().compile(view(*nodes, *objects))
         for key in [key for key in self.applied if key not in rows]:
-            self.engine.service_remove(key)  # type: ignore[arg-type]
+            self.engine.service_remove(key)
         for key, row in rows.items():
             if self.applied.get(key) != row:
                 self.engine.service_set(row, 1)

@@ -21,8 +21,12 @@ VECTORS = cast("list[Object]", DATA["vectors"])
 def proxy_row(given: Object) -> ProxyRow:
     """Ranges are written as people write them."""
     ranges = cast("list[str]", given.get("node_port_ranges", []))
-    found = [known for each in ranges if (known := tolerant_range(each)) is not None]
-    return ProxyRow()._replace(**{**given, "node_port_ranges": tuple(found)})
+    return ProxyRow(
+        str(given.get("detector", "ClusterCIDR")),
+        bool(given.get("masquerade_all")),
+        bool(given.get("localhost_node_ports", True)),
+        tuple([known for each in ranges if (known := tolerant_range(each)) is not None]),
+    )
 
 
 def expected(flow: Object) -> Outcome:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from netsim.api.addresses import format_address, parse_address
 from netsim.api.fields import Json, items, mapping, text
 from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
-from netsim.controllers.objects import spec
 from netsim.controllers.members import ZONE_LABEL
+from netsim.controllers.objects import spec
 from netsim.controllers.proxy import Compiler
 from netsim.dataplane.rows import PROTOCOLS, Choice, EndpointRow, ServiceKey, ServiceRow
 from netsim.store.memory import ObjectStore
@@ -321,7 +321,11 @@ def balanced(**fields: object) -> Object:
 
 FRONTENDS = [
     ("a ClusterIP", web(port(80)), []),
-    ("a node port", web({**port(80), "nodePort": 30080}, type="NodePort"), [("", 30080, "node-port")]),
+    (
+        "a node port",
+        web({**port(80), "nodePort": 30080}, type="NodePort"),
+        [("", 30080, "node-port")],
+    ),
     ("no node port yet", web(port(80), type="NodePort"), []),
     (
         "external addresses",
@@ -345,9 +349,7 @@ FRONTENDS = [
     ),
     (
         "one address twice",
-        balanced(
-            type="LoadBalancer", ingress=[{"ip": "192.0.2.1"}], externalIPs=["192.0.2.1"]
-        ),
+        balanced(type="LoadBalancer", ingress=[{"ip": "192.0.2.1"}], externalIPs=["192.0.2.1"]),
         [("192.0.2.1", 80, "external-ip"), ("", 30080, "node-port")],
     ),
     ("its own address", web(port(80), externalIPs=["10.96.0.10"]), []),
@@ -359,7 +361,7 @@ FRONTENDS = [
 )
 def test_ways_in(given: Json, wanted: list[tuple[str, int, str]]) -> None:
     [row] = rows(given)
-    found = [(f.addr and format_address(f.addr) or "", f.port, f.kind) for f in row.frontends]
+    found = [((f.addr and format_address(f.addr)) or "", f.port, f.kind) for f in row.frontends]
     assert found == wanted
 
 
@@ -368,9 +370,7 @@ def test_policies_and_ranges() -> None:
     [row] = rows(web(port(80), **local))
     assert (row.internal_local, row.external_local) == (True, False)
     ranges = ["192.0.2.7/24 ", "fd00::/64", "nonsense", "10.0.0.0/33", "10.0.0.0"]
-    [row] = rows(
-        web(port(80), type="LoadBalancer", loadBalancerSourceRanges=ranges, **local)
-    )
+    [row] = rows(web(port(80), type="LoadBalancer", loadBalancerSourceRanges=ranges, **local))
     assert (row.internal_local, row.external_local) == (True, True)
     assert row.ranges == ((parse_address("192.0.2.0"), 24),)
 

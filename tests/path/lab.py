@@ -28,6 +28,8 @@ TCP_PROTO, UDP_PROTO, SCTP_PROTO = 6, 17, 132
 OVERHEAD = {"vxlan": 50, "udp": 28, "host-gw": 0}
 PORT = {"vxlan": 8472, "udp": 8285, "host-gw": 0}
 VIP = "10.96.0.10"
+PROXY = ProxyRow()
+PLAIN = ServiceRow(0, 0, 0, 0, "", 0, ())
 FAR = "10.244.9.9"  # inside the cluster's range, but no node has it
 
 
@@ -103,7 +105,7 @@ class Lab:
         wire: bool = True,
         carry: bool = True,
         arena_fd: int = -1,
-        proxy: ProxyRow = ProxyRow(),
+        proxy: ProxyRow = PROXY,
     ) -> None:
         self.engine = Engine(seed=seed, arena_fd=arena_fd)
         self.backend = backend
@@ -272,12 +274,19 @@ class Lab:
         proto: int = TCP_PROTO,
         affinity_s: int = 0,
         id_: int = 7,
-        **more: object,
+        like: ServiceRow = PLAIN,
     ) -> ServiceKey:
-        """`more`: other fields of the row."""
+        """`like` has the fields that are not named here."""
         rows = tuple(EndpointRow(number(addr), p) for addr, p in sorted(endpoints))
-        row = ServiceRow(number(vip), port, proto, id_, "default/web", affinity_s, rows)
-        row = row._replace(**more)
+        row = like._replace(
+            addr=number(vip),
+            port=port,
+            proto=proto,
+            id=id_,
+            name="default/web",
+            affinity_s=affinity_s,
+            endpoints=rows,
+        )
         self.revision += 1
         self.engine.service_set(row, self.revision)
         self.engine.publish(self.revision)

@@ -80,7 +80,8 @@ static void look(uint64_t *random)
 {
 	uint32_t n = (uint32_t)(random_next(random) % SERVICES);
 	struct service_key k = key_of(n);
-	const struct frontend *f = service_table_find(tables->services, &k, service_table_hash(tables->services, &k));
+	const struct frontend *f =
+	    service_table_find(tables->services, &k, service_table_hash(tables->services, &k));
 	const struct route_table *routes =
 	    atomic_load_explicit(&tables->routes, memory_order_acquire);
 	const struct peer_table *peers = atomic_load_explicit(&tables->peers, memory_order_acquire);
