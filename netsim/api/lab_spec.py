@@ -82,7 +82,8 @@ class Lab:
     """Lab.spec with every default filled in.
 
     `generate` is how many nodes to make, None when the manifest does not say. `workers` 0 means
-    one for every two processors. `mtu` is the link's, not the overlay's.
+    one for every two processors. `mtu` is the link's, not the overlay's. `outside` are names of
+    clients on the underlay.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Lab:
     polling: str
     proxy_mode: str
     proxy: ProxySpec
+    outside: tuple[str, ...]
     flows_max: int
 
     @classmethod
@@ -123,6 +125,7 @@ class Lab:
             polling=text(spec, "polling", "spin"),
             proxy_mode=text(spec, "proxyMode", "iptables"),
             proxy=ProxySpec.parse(spec),
+            outside=texts(spec, "outside"),
             flows_max=number(spec, "flowsMax", DEFAULT_FLOWS_MAX),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from netsim.api import rules
@@ -21,7 +21,16 @@ from netsim.api.lab_spec import (
     PROXY_MODES,
     WIRES,
 )
-from netsim.api.problems import Path, Problem, forbidden, invalid, not_supported, required
+from netsim.api.names import dns_label_errors
+from netsim.api.problems import (
+    Path,
+    Problem,
+    duplicate,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+)
 
 VNI_MAX = 2**24 - 1
 MTU_MIN = 576
@@ -31,6 +40,7 @@ FLOWS_MIN = 1024
 FLOWS_MAX = 2**23 - 2  # csrc/flow_table.h
 NODES_MAX = 4096
 FUTURE_PROXY_MODES = ("ipvs", "nftables", "userspace")
+OUTSIDE_MAX = 64
 NODE_PORT_RANGES_MAX = 16  # csrc/node.h
 SPEC: Path = ("spec",)
 
@@ -63,7 +73,17 @@ def check_lab(obj: Json) -> Iterator[Problem]:
     else:
         yield from rules.one_of(where, mode, PROXY_MODES)
     yield from _check_proxy(mapping(spec, "proxy"), (*SPEC, "proxy"))
+    yield from _check_outside(texts(spec, "outside"), (*SPEC, "outside"))
     yield from _check_backend(spec)
+
+
+def _check_outside(names: Sequence[str], where: Path) -> Iterator[Problem]:
+    if len(names) > OUTSIDE_MAX:
+        yield invalid(where, len(names), f"must have at most {OUTSIDE_MAX} items")
+    for index, name in enumerate(names):
+        yield from rules.needed((*where, index), name, dns_label_errors)
+        if name in names[:index]:
+            yield duplicate((*where, index), name)
 
 
 def _check_proxy(options: Json, where: Path) -> Iterator[Problem]:

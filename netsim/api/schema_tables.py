@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netsim.api.lab_spec import (
-    BACKENDS,
-    IO_METHODS,
-    LOCAL_DETECTORS,
-    POLLING,
-    PROXY_MODES,
-    WIRES,
-)
 from netsim.api.schema import (
     BOOLEAN,
     INT_OR_STRING,
     INTEGER,
     INTEGER64,
     STRING,
-    Either,
     ListOf,
     MapOf,
     Record,
@@ -32,6 +23,7 @@ from netsim.api.schema import (
     silent,
     word,
 )
+from netsim.api.schema_lab import LAB_SPEC
 
 STRINGS = ListOf(STRING)
 STRING_MAP = MapOf(STRING)
@@ -335,43 +327,6 @@ ENDPOINT_SUBSET = record(
         "addresses": ListOf(ENDPOINT_ADDRESS),
         "notReadyAddresses": ListOf(ENDPOINT_ADDRESS),
         "ports": ListOf(ENDPOINT_PORT),
-    },
-)
-
-BACKEND = record(
-    "Backend",
-    {
-        "vxlan": record("VXLANBackend", {"vni": INTEGER, "port": INTEGER}),
-        "udp": record("UDPBackend", {"port": INTEGER}),
-        "host-gw": record("HostGatewayBackend", {}),
-    },
-)
-LAB_SPEC = record(
-    "LabSpec",
-    {
-        "seed": INTEGER64,
-        "podCIDR": STRING,
-        "serviceCIDR": STRING,
-        "nodeCIDR": STRING,
-        "loadBalancerCIDR": STRING,
-        "generate": record("Generate", {"nodes": INTEGER}),
-        "backend": Either(word(*BACKENDS), BACKEND),
-        "wire": word(*WIRES),
-        "mtu": INTEGER,
-        "workers": INTEGER,
-        "io": word(*IO_METHODS),
-        "polling": word(*POLLING),
-        "proxyMode": word(*PROXY_MODES),
-        "proxy": record(
-            "Proxy",
-            {
-                "detectLocalMode": word(*LOCAL_DETECTORS),
-                "masqueradeAll": BOOLEAN,
-                "localhostNodePorts": BOOLEAN,
-                "nodePortAddresses": STRINGS,
-            },
-        ),
-        "flowsMax": INTEGER,
     },
 )
 

@@ -15,6 +15,7 @@ from netsim.api.located import Located
 from netsim.api.meta import key_of
 from netsim.api.problems import Path, Problem, errors
 from netsim.api.validation import validate_all, validate_object
+from netsim.controllers.service_update import carried_over
 from netsim.lab.apply import Step
 
 # A running lab was built with these: they are in its namespaces and sockets.
@@ -25,6 +26,7 @@ FIXED = {
     "backend": "backend",
     "loadBalancerCIDR": "load_balancer_cidr",
     "proxy": "proxy",
+    "outside": "outside",
     "wire": "wire",
     "mtu": "mtu",
     "workers": "workers",
@@ -65,8 +67,9 @@ def find_problems(
 
 
 def _update_problems(new: Json, old: Json, subject: str) -> Iterator[Problem]:
-    wrong = errors(validate_object(new, old))
-    if text(new, "kind") == "Lab":
+    kind = text(new, "kind")
+    wrong = errors(validate_object(carried_over(new, old) if kind == "Service" else new, old))
+    if kind == "Lab":
         wrong += lab_changes(old, new)
     return (dataclasses.replace(problem, subject=subject) for problem in wrong)
 

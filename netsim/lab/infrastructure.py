@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 
 from netsim.api.lab_spec import Lab
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
 from netsim.controllers.routes import node_net, overlay_mtu
-from netsim.lab import names, sandbox
+from netsim.lab import names, outside, sandbox
+from netsim.lab.entrances import Entrances, Watcher, divert, node_routes
 from netsim.lab.init_client import InitClient
 from netsim.linux import ns
 from netsim.linux.net import Route
@@ -68,7 +70,9 @@ class Infrastructure:
         self._routes: dict[str, object] = {}
         self._fabric: dict[str, int] | None = None
         self._revisions: tuple[int, ...] = ()
-        self._ensured: tuple[Lab, list[NodeNet]] | None = None
+        self._ensured: tuple[Lab, list[NodeNet], Entrances] | None = None
+        self._services = Watcher()
+        self._diverted: set[str] = set()
 
     @property
     def maker(self) -> sandbox.Maker:
@@ -85,18 +89,19 @@ class Infrastructure:
 
         OSError names the object and the operation that failed.
         """
-        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node"))
+        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node", "Service"))
         if revisions == self._revisions:
             return False
         before, lab = self.nodes_up, lab_of(view)
         nets = [n for o in view.list("Node") if lab and (n := node_net(lab, o)) is not None]
-        if lab is not None and self._ensured != (lab, nets):
-            await asyncio.to_thread(self._ensure, lab, nets)
-            self._ensured = (lab, nets)
+        entrances = self._services.advance(view)
+        if lab is not None and self._ensured != (lab, nets, entrances):
+            await asyncio.to_thread(self._ensure, lab, nets, entrances)
+            self._ensured = (lab, nets, entrances)
         self._revisions = revisions
         return self.nodes_up != before
 
-    def _ensure(self, lab: Lab, nets: list[NodeNet]) -> None:
+    def _ensure(self, lab: Lab, nets: list[NodeNet], entrances: Entrances) -> None:
         backend = self._backends[lab.backend.name]
         wanted = {n.name: wanted_node(lab, backend, n) for n in nets if n.local}
         if self._fabric is None:
@@ -104,8 +109,40 @@ class Infrastructure:
             self._adopt(wanted)
         for name in [n for n, made in self._made.items() if wanted.get(n) != made]:
             self._drop(name)
-        for name, node in wanted.items():
-            self._ensure_node(node, self._node_routes(lab, node, nets), name)
+        for net in nets:
+            if net.local:
+                node = wanted[net.name]
+                routes = self._node_routes(lab, node, nets)
+                own = {
+                    node.address,
+                    node.cni_addr,
+                    *([node.tunnel_addr] if node.has_tunnel else []),
+                }
+                routes += node_routes(lab, net, entrances, own)
+                self._ensure_node(node, routes, net.name)
+        if entrances.node_ports:
+            self._divert(wanted.keys() - self._diverted)
+        for client in outside.clients(lab):
+            self._ensure_client(client, outside.routes(lab, nets, entrances))
+
+    def _ensure_client(self, client: outside.OutsideNet, routes: list[Route]) -> None:
+        """Make a client or change its routes. They stay as long as the lab."""
+        assert self._fabric is not None
+        key = outside.outside_key(client.name)
+        if key not in self._init.keys():  # noqa: SIM118
+            self._hand_over(key, self._maker.create_outside(client, routes, self._fabric))
+        elif self._routes.get(key) != routes:
+            self._update_routes(key, routes)
+        self._routes[key] = routes
+
+    def _divert(self, names: Iterable[str]) -> None:
+        for name in sorted(names):
+            fds = dict(self._init.get(node_key(name)))
+            try:
+                self._maker.within(fds["net"], partial(divert, f"node {name}"))
+            finally:
+                ns.close_all(fds)
+            self._diverted.add(name)
 
     def _open_shared(self, lab: Lab) -> dict[str, int]:
         """The fabric and the flows' memory, made once in the life of a lab."""
@@ -147,7 +184,8 @@ class Infrastructure:
             names.remove(self._init_pid, numbers["net"], self._lab, key)
         self._init.drop(key)
         self._made.pop(name, None)
-        self._routes.pop(name, None)
+        self._routes.pop(key, None)
+        self._diverted.discard(name)
 
     def _node_routes(self, lab: Lab, node: sandbox.NodeNet, nets: list[NodeNet]) -> list[Route]:
         peers = [
@@ -163,13 +201,16 @@ class Infrastructure:
             os.write(fds[SHAPE], _shape(node))
             self._hand_over(node_key(name), fds)
             self._made[name] = node
-        elif self._routes.get(name) != routes:
-            fds = dict(self._init.get(node_key(name)))
-            try:
-                self._maker.update_routes(name, fds, routes)
-            finally:
-                ns.close_all(fds)
-        self._routes[name] = routes
+        elif self._routes.get(node_key(name)) != routes:
+            self._update_routes(node_key(name), routes)
+        self._routes[node_key(name)] = routes
+
+    def _update_routes(self, key: str, routes: list[Route]) -> None:
+        fds = dict(self._init.get(key))
+        try:
+            self._maker.update_routes(key.replace("/", " "), fds, routes)
+        finally:
+            ns.close_all(fds)
 
 
 def _shape(node: sandbox.NodeNet) -> bytes:

@@ -32,8 +32,8 @@ def interface_name(node: str) -> str:
 def candidates(lab: str, key: str) -> list[str]:
     """Names for the sandbox with init's `key`, best first.
 
-    Keys are `node/<node>`, `pod/<namespace>/<pod>`, `fabric`; others have no name. The fabric's
-    cannot be a Kubernetes object's, because of the underscore.
+    Keys are `node/<node>`, `pod/<namespace>/<pod>`, `outside/<name>`, `fabric`; others have no
+    name. The fabric's cannot be a Kubernetes object's, because of the underscore.
     """
     match key.split("/"):
         case ["node", node]:
@@ -42,6 +42,8 @@ def candidates(lab: str, key: str) -> list[str]:
             return [f"{lab}-{pod}", f"{lab}-default.{pod}"]
         case ["pod", namespace, pod]:
             return [f"{lab}-{namespace}.{pod}"]
+        case ["outside", name]:
+            return [f"{lab}-outside.{name}"]
         case ["fabric"]:
             return [f"{lab}-_fabric"]
         case _:

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from netsim.lab import outside
 from netsim.lab.hosts import node_hosts, pod_hosts, pod_resolv_conf, short_hostname
 from netsim.lab.names import interface_name
 from netsim.linux import net, ns, sandboxes, syscalls, tun
@@ -176,9 +177,19 @@ class Maker:
         """Many of them for one change of threads; for each that failed, what went wrong."""
         return self._run(self._create_pods, pods)
 
-    def update_routes(self, node: str, fds: Mapping[str, int], wanted: Sequence[Route]) -> int:
-        """Make a node's routes equal `wanted` (see node_routes); how many changed."""
-        return self._run(self._update_routes, node, fds["net"], wanted)
+    def update_routes(self, what: str, fds: Mapping[str, int], wanted: Sequence[Route]) -> int:
+        """Make the routes of a sandbox equal `wanted` (see node_routes); how many changed."""
+        return self._run(self._update_routes, what, fds["net"], wanted)
+
+    def create_outside(
+        self, client: outside.OutsideNet, routes: Sequence[Route], fabric: Mapping[str, int]
+    ) -> Fds:
+        """A client on `fabric`: `net`, `uts`, `mnt`."""
+        return self._run(self._create_outside, client, routes, fabric["net"])
+
+    def within(self, net: int, function: Callable[[], T]) -> T:
+        """Run a function in a network namespace, on the thread."""
+        return self._run(_within, net, function)
 
     def _run(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         def work() -> T:
@@ -221,7 +232,8 @@ class Maker:
         what = f"node {node.name}"
         with _Opened(what) as fds:
             wire = self._fabric_netlink(fabric)
-            fds.update(_made(sandboxes.make([_node_recipe(node)], self._home["mnt"])[0]))
+            recipe = _host_recipe(what, node.name, node.address, NODE_SYSCTLS)
+            fds.update(_made(sandboxes.make([recipe], self._home["mnt"])[0]))
             self._plug(wire, node, fds["net"])
             fds["cni"] = tun.open_tun("cni0")
             if node.has_tunnel:
@@ -244,7 +256,7 @@ class Maker:
             self._fabric = (which, Netlink())
         return self._fabric[1]
 
-    def _plug(self, wire: Netlink, node: NodeNet, namespace: int) -> None:
+    def _plug(self, wire: Netlink, node: NodeNet | outside.OutsideNet, namespace: int) -> None:
         """Make the veth pair between br0 and the node's eth0, replacing a dead node's."""
         name = interface_name(node.name)
         far = net.VethEnd(namespace, "eth0", node_mac(node.address))
@@ -255,10 +267,28 @@ class Maker:
             wire.execute([net.link_delete(f"node {node.name}", name)])
             wire.execute([pair])
 
-    def _update_routes(self, node: str, namespace: int, wanted: Sequence[Route]) -> int:
+    def _update_routes(self, what: str, namespace: int, wanted: Sequence[Route]) -> int:
         syscalls.setns(namespace, syscalls.CLONE_NEWNET)
         with Netlink() as netlink:
-            return net.sync_routes(netlink, f"node {node}", wanted)
+            return net.sync_routes(netlink, what, wanted)
+
+    def _create_outside(
+        self, client: outside.OutsideNet, routes: Sequence[Route], fabric: int
+    ) -> Fds:
+        what = f"outside {client.name}"
+        with _Opened(what) as fds:
+            wire = self._fabric_netlink(fabric)
+            recipe = _host_recipe(what, client.name, client.address, ())
+            fds.update(_made(sandboxes.make([recipe], self._home["mnt"])[0]))
+            self._plug(wire, client, fds["net"])
+            with Netlink() as netlink:
+                netlink.execute(outside.links(client, routes))
+            return fds
+
+
+def _within(namespace: int, function: Callable[[], T]) -> T:
+    syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+    return function()
 
 
 class _Opened(Fds):
@@ -309,10 +339,13 @@ def _pod_recipe(pod: PodNet) -> sandboxes.Recipe:
     )
 
 
-def _node_recipe(node: NodeNet) -> sandboxes.Recipe:
-    hostname = short_hostname(node.name)
-    files = {"hostname": f"{hostname}\n", "hosts": node_hosts(node.name, node.address)}
-    return sandboxes.Recipe(f"node {node.name}", hostname, files, NODE_SYSCTLS)
+def _host_recipe(
+    what: str, name: str, address: int, sysctls: Sequence[tuple[str, str]]
+) -> sandboxes.Recipe:
+    """Of what is on the underlay: a node or a client."""
+    hostname = short_hostname(name)
+    files = {"hostname": f"{hostname}\n", "hosts": node_hosts(name, address)}
+    return sandboxes.Recipe(what, hostname, files, sysctls)
 
 
 def _node_links(node: NodeNet) -> list[Request]:

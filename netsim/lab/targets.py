@@ -1,4 +1,7 @@
-"""What a target names: POD, NAMESPACE/POD, pod/POD or node/NODE, and where its namespaces are."""
+"""What a target names, and where its namespaces are.
+
+Targets are POD, NAMESPACE/POD, pod/POD, node/NODE or outside/NAME.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from netsim.linux import enter
 
 def qualified(target: str, namespace: str = "default") -> str:
     """Init's key for a target, which is also the data plane's name: `pod/NS/NAME`, `node/NAME`."""
-    if target.startswith("node/"):
+    if target.startswith(("node/", "outside/")):
         return target
     name = target.removeprefix("pod/")
     return f"pod/{name}" if "/" in name else f"pod/{namespace}/{name}"
@@ -30,6 +33,7 @@ def locate(lab: str, key: str) -> tuple[int, Mapping[str, int]]:
     if key not in there:
         kind, _, name = key.partition("/")
         hint = f"netsim get {kind}s" + (" -A" if kind == "pod" else "")
+        hint = "spec.outside of the Lab names them" if kind == "outside" else hint
         node = f"node/{name.rpartition('/')[2]}"
         raise NotFoundError(
             f"lab {lab} has no {kind} {name} that runs",

@@ -31,12 +31,16 @@ from netsim.linux.netlink import (
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR = 16, 17, 18, 20
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_TXQLEN = 1, 3, 4, 10, 13
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_GSO_MAX_SEGS = 18, 20, 28, 40
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_BR_MCAST_SNOOPING = 1, 2, 1, 23
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
+FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FRA_IP_PROTO, FRA_DPORT_RANGE = 3, 6, 15, 22, 24
+FR_ACT_TO_TBL = 1
 IFF_UP = 1
+RT_TABLE_LOCAL = 255
 RT_TABLE_MAIN, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST, RTNH_F_ONLINK = 254, 0, 253, 1, 4
 RTPROT_NETSIM = 110
 NO_IPV6 = ("ipv6/conf/all/disable_ipv6", "1")  # on present and future links
@@ -50,6 +54,7 @@ class Route(NamedTuple):
     """`prefix`/`length` by way of `device`; `via`, `src` are 0 for none.
 
     `onlink`: the gateway is taken to be reachable through the device, whatever the addresses say.
+    `table` is below 256.
     """
 
     prefix: int
@@ -58,6 +63,21 @@ class Route(NamedTuple):
     via: int = 0
     src: int = 0
     onlink: bool = False
+    table: int = RT_TABLE_MAIN
+
+
+class Rule(NamedTuple):
+    """Packets that match look into `table`, in the order of `priority`.
+
+    `protocol` 0, `ports` (first and last, of the destination) (0, 0), `device` (where they come
+    in) empty: any.
+    """
+
+    priority: int
+    table: int
+    protocol: int = 0
+    ports: tuple[int, int] = (0, 0)
+    device: str = ""
 
 
 def _link(index: int, up: bool = False) -> bytes:
@@ -92,7 +112,7 @@ def _route_body(route: Route, index: int) -> bytes:
     scope = RT_SCOPE_UNIVERSE if route.via else RT_SCOPE_LINK
     flags = RTNH_F_ONLINK if route.onlink else 0
     body = _ROUTE.pack(
-        socket.AF_INET, route.length, 0, 0, RT_TABLE_MAIN, RTPROT_NETSIM, scope, RTN_UNICAST, flags
+        socket.AF_INET, route.length, 0, 0, route.table, RTPROT_NETSIM, scope, RTN_UNICAST, flags
     )
     if route.length:
         body += attribute_address(RTA_DST, route.prefix)
@@ -115,6 +135,39 @@ def route_delete(what: str, route: Route, index: int) -> Request:
     """Remove exactly this route."""
     name = f"{what}: remove route {show_prefix(route)}"
     return Request(name, RTM_DELROUTE, 0, _route_body(route, index))
+
+
+def _rule_body(rule: Rule) -> bytes:
+    body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, rule.table, 0, 0, FR_ACT_TO_TBL, 0)
+    body += attribute_u32(FRA_PRIORITY, rule.priority) + attribute_u32(FRA_TABLE, rule.table)
+    if rule.device:
+        body += attribute_text(FRA_IIFNAME, rule.device)
+    if rule.protocol:
+        body += attribute(FRA_IP_PROTO, bytes([rule.protocol]))
+    if rule.ports != (0, 0):
+        body += attribute(FRA_DPORT_RANGE, struct.pack("=HH", *rule.ports))
+    return body
+
+
+def rule_add(what: str, rule: Rule) -> Request:
+    """Add a rule."""
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return Request(f"{what}: rule {rule.priority}", RTM_NEWRULE, flags, _rule_body(rule))
+
+
+def rule_delete(what: str, rule: Rule) -> Request:
+    """Remove a rule."""
+    return Request(f"{what}: remove rule {rule.priority}", RTM_DELRULE, 0, _rule_body(rule))
+
+
+def has_rule(netlink: Netlink, rule: Rule) -> bool:
+    """Whether a rule with this priority and table is there."""
+    request = Request("list rules", RTM_GETRULE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8))
+    wanted = [struct.pack("=I", number) for number in (rule.priority, rule.table)]
+    return any(
+        [has.get(FRA_PRIORITY, bytes(4)), has.get(FRA_TABLE)] == wanted
+        for has in (attributes(body[_ROUTE.size :]) for body in netlink.dump(request))
+    )
 
 
 def bridge(name: str, mtu: int) -> Request:
@@ -173,7 +226,7 @@ def routes(netlink: Netlink, names: dict[int, str]) -> set[Route]:
     request = Request("list routes", RTM_GETROUTE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8))
     found: set[Route] = set()
     for body in netlink.dump(request):
-        _, length, _, _, _, protocol, _, _, flags = _ROUTE.unpack_from(body)
+        _, length, _, _, table, protocol, _, _, flags = _ROUTE.unpack_from(body)
         if protocol != RTPROT_NETSIM:
             continue
         has = attributes(body[_ROUTE.size :])
@@ -186,6 +239,7 @@ def routes(netlink: Netlink, names: dict[int, str]) -> set[Route]:
                 int.from_bytes(has.get(RTA_GATEWAY, b""), "big"),
                 int.from_bytes(has.get(RTA_PREFSRC, b""), "big"),
                 bool(flags & RTNH_F_ONLINK),
+                table,
             )
         )
     return found
@@ -201,11 +255,11 @@ def sync_routes(netlink: Netlink, what: str, wanted: Iterable[Route]) -> int:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"{what}: {min(missing)}")
     changes = [route_add(what, route, indices[route.device]) for route in desired - present]
     # An addition replaces the route to the same prefix: that one must not be deleted after it.
-    prefixes = {(route.prefix, route.length) for route in desired}
+    prefixes = {(route.table, route.prefix, route.length) for route in desired}
     changes += [
         route_delete(what, route, indices[route.device])
         for route in present - desired
-        if (route.prefix, route.length) not in prefixes and route.device in indices
+        if (route.table, route.prefix, route.length) not in prefixes and route.device in indices
     ]
     netlink.execute(changes)
     return len(changes)

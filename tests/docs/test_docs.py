@@ -16,7 +16,7 @@ from netsim import errors
 from netsim.api import lab_spec, manifests
 from netsim.api.problems import Problem
 from netsim.api.schema import Record
-from netsim.api.schema_tables import BACKEND, LAB_SPEC
+from netsim.api.schema_lab import BACKEND, LAB_SPEC
 from netsim.api.validation import validate_all
 from netsim.cli.main import COMMANDS, cli
 from tests.docs import pages
@@ -144,6 +144,7 @@ DEFAULTS = {
     "polling": lab_spec.Lab.parse({}).polling,
     "proxyMode": lab_spec.Lab.parse({}).proxy_mode,
     "proxy": lab_spec.ProxySpec().detect_local_mode,
+    "outside": "[]",
     "flowsMax": lab_spec.DEFAULT_FLOWS_MAX,
 }
 

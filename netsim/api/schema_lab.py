@@ -1,0 +1,52 @@
+"""The fields of a Lab's spec."""
+
+from __future__ import annotations
+
+from netsim.api.lab_spec import (
+    BACKENDS,
+    IO_METHODS,
+    LOCAL_DETECTORS,
+    POLLING,
+    PROXY_MODES,
+    WIRES,
+)
+from netsim.api.schema import BOOLEAN, INTEGER, INTEGER64, STRING, Either, ListOf, record, word
+
+STRINGS = ListOf(STRING)
+BACKEND = record(
+    "Backend",
+    {
+        "vxlan": record("VXLANBackend", {"vni": INTEGER, "port": INTEGER}),
+        "udp": record("UDPBackend", {"port": INTEGER}),
+        "host-gw": record("HostGatewayBackend", {}),
+    },
+)
+LAB_SPEC = record(
+    "LabSpec",
+    {
+        "seed": INTEGER64,
+        "podCIDR": STRING,
+        "serviceCIDR": STRING,
+        "nodeCIDR": STRING,
+        "loadBalancerCIDR": STRING,
+        "generate": record("Generate", {"nodes": INTEGER}),
+        "backend": Either(word(*BACKENDS), BACKEND),
+        "wire": word(*WIRES),
+        "mtu": INTEGER,
+        "workers": INTEGER,
+        "io": word(*IO_METHODS),
+        "polling": word(*POLLING),
+        "proxyMode": word(*PROXY_MODES),
+        "proxy": record(
+            "Proxy",
+            {
+                "detectLocalMode": word(*LOCAL_DETECTORS),
+                "masqueradeAll": BOOLEAN,
+                "localhostNodePorts": BOOLEAN,
+                "nodePortAddresses": STRINGS,
+            },
+        ),
+        "outside": STRINGS,
+        "flowsMax": INTEGER,
+    },
+)
