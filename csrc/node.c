@@ -30,11 +30,15 @@ static bool config_good(const struct node_config *c)
 	       addr_is_v4(c->tunnel_addr);
 }
 
+/* The first @len bits of 64 are set, in wire order. */
+static uint64_t mask_word(unsigned len)
+{
+	return len == 0 ? 0 : __builtin_bswap64(UINT64_MAX << (64 - len));
+}
+
 static struct source_range range_make(struct addr prefix, unsigned len)
 {
-	uint64_t high = len >= 64 ? UINT64_MAX : len ? UINT64_MAX << (64 - len) : 0;
-	uint64_t low = len <= 64 ? 0 : UINT64_MAX << (ADDR_BITS - len);
-	struct addr mask = {{__builtin_bswap64(high), __builtin_bswap64(low)}};
+	struct addr mask = {{mask_word(len < 64 ? len : 64), mask_word(len < 64 ? 0 : len - 64)}};
 
 	return (struct source_range){addr_and(prefix, mask), mask};
 }

@@ -161,13 +161,13 @@ struct endpoint_set service_set_listed(const struct service *s, const struct set
 				       uint64_t node);
 
 /**
- * service_set() - The endpoints that a node may send to
+ * service_set_of() - The endpoints that a node may send to
  * @s:		service
  * @c:		its choice for a traffic policy
  * @node:	the node's number
  */
-static inline struct endpoint_set service_set(const struct service *s, const struct set_choice *c,
-					      uint64_t node)
+static inline struct endpoint_set service_set_of(const struct service *s,
+						 const struct set_choice *c, uint64_t node)
 {
 	return LIKELY(c->count == 0) ? c->otherwise : service_set_listed(s, c, node);
 }

@@ -169,7 +169,7 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	const struct service *s = f->service;
 	struct admittance a = admit(n, p, f);
 	struct endpoint_set set =
-	    service_set(s, a.local ? &s->local : &s->cluster, n->config.number);
+	    service_set_of(s, a.local ? &s->local : &s->cluster, n->config.number);
 
 	p->service = s;
 	if (UNLIKELY(f->flags & FRONTEND_RANGES) && s->served && !in_ranges(n, p)) {

@@ -115,7 +115,7 @@ cdef class ServiceTable:
     def usable(self, key, uint64_t node=0, local=False):
         """Positions of the endpoints that a node has, in order."""
         cdef const service *s = self._find(key)
-        return from_set(s, service_set(s, &s.local if local else &s.cluster, node))
+        return from_set(s, service_set_of(s, &s.local if local else &s.cluster, node))
 
     def served(self, key):
         """Whether anybody has an endpoint."""
@@ -128,7 +128,7 @@ cdef class ServiceTable:
     def pick(self, key, randoms, uint64_t node=0):
         """Positions of the endpoints chosen by each 32-bit number."""
         cdef const service *s = self._find(key)
-        return picked(s, service_set(s, &s.cluster, node), randoms)
+        return picked(s, service_set_of(s, &s.cluster, node), randoms)
 
     def endpoint(self, key, address, port):
         """Position of an endpoint, None if it is not there."""

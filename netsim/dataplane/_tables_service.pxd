@@ -77,7 +77,7 @@ cdef extern from "service_table.h" nogil:
     int service_table_remove(service_table *t, const service_key *key, retired **r)
     uint64_t service_table_hash(const service_table *t, const service_key *k)
     const frontend *service_table_find(const service_table *t, const service_key *k, uint64_t hash)
-    endpoint_set service_set(const service *s, const set_choice *c, uint64_t node)
+    endpoint_set service_set_of(const service *s, const set_choice *c, uint64_t node)
     const endpoint *service_set_endpoint(const service *s, endpoint_set set, uint32_t at)
     const endpoint *service_pick(const service *s, endpoint_set set, uint32_t random)
     uint32_t service_table_udp_generation(const service_table *t)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP
 
@@ -9,9 +11,11 @@ from netsim.dataplane.rows import FIRST_SET, NONE, Choice, FrontendRow, ProxyRow
 from tests.path.clients import REMOTE, A, B, tcp, udp
 from tests.path.lab import (
     PLAIN,
+    TCP_PROTO,
     UDP_PROTO,
     VIP,
     Lab,
+    S,
     cni_addr,
     node_addr,
     number,
@@ -220,3 +224,33 @@ def test_a_node_port_is_not_a_port_of_every_address() -> None:
             lab.send("b1", tcp(B, dst, dport=30080))
             assert all(sent.ip.dst != A for where in lab.everywhere for sent in lab.take(where))
         assert IP(bytes(tcp(B, VIP))).dst == VIP
+
+
+@pytest.mark.parametrize(("dst", "port"), [*WAYS, (VIP, 80)])
+def test_udp_moves_from_an_endpoint_that_left_however_it_came(dst: str, port: int) -> None:
+    other = "10.244.2.99"
+    with Lab() as lab:
+        for proto, id_ in ((UDP_PROTO, 7), (TCP_PROTO, 8)):
+            lab.service((REMOTE, 8080), proto=proto, id_=id_, like=OPEN)
+        lab.out("stack1", udp(CLIENT, dst, dport=port), "wire1")
+        lab.out("stack1", tcp(CLIENT, dst, dport=port), "wire1")
+        for proto, id_ in ((UDP_PROTO, 7), (TCP_PROTO, 8)):
+            lab.service((other, 8080), proto=proto, id_=id_, like=OPEN)
+        assert lab.out("stack1", udp(CLIENT, dst, dport=port), "wire1").dst == other
+        assert lab.out("stack1", tcp(CLIENT, dst, dport=port), "wire1").dst == REMOTE
+
+
+def test_a_restarted_data_plane_knows_what_a_node_ports_flows_were_for() -> None:
+    memory = os.memfd_create("flows")
+    with Lab(arena_fd=memory) as lab:
+        lab.service((REMOTE, 8080), proto=UDP_PROTO, like=OPEN)
+        lab.out("stack1", udp(CLIENT, node_addr(1), dport=30080), "wire1")
+        lab.out("a1", udp(A, "8.8.8.8"), "stack1")
+    with Lab(arena_fd=memory) as lab:
+        lab.service((REMOTE, 8080), (B, 8080), proto=UDP_PROTO, like=OPEN)
+        assert lab.engine.adopt_flows(round(lab.now * S)) == 2
+        got = lab.out("stack1", udp(CLIENT, node_addr(1), dport=30080), "wire1")
+        assert got.dst == REMOTE
+        assert lab.out("a1", udp(A, "8.8.8.8"), "stack1").dst == "8.8.8.8"
+        assert lab.stats().flows_stale == 0
+    os.close(memory)
