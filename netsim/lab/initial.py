@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from netsim.api.fields import Json, mapping, text
+from netsim.api.fields import Json, items, mapping, text
 from netsim.api.meta import KINDS
 from netsim.lab.admission import Admission
 from netsim.lab.apply import Step, plan
@@ -30,14 +30,15 @@ def admitted(objects: Iterable[Json]) -> list[Json]:
 def in_order(objects: Iterable[Json]) -> list[Json]:
     """Objects in the order in which they may refer to one another: the Lab first.
 
-    Services with an address of their own come before those that are given one.
+    Services that ask for an address or a node port come before those that are given one.
     """
     return sorted(objects, key=_rank)
 
 
 def _rank(obj: Json) -> tuple[int, bool]:
-    address = text(mapping(obj, "spec"), "clusterIP")
-    return ORDER.get(str(obj.get("kind")), len(ORDER)), not address
+    spec = mapping(obj, "spec")
+    asks = text(spec, "clusterIP") or any("nodePort" in port for port in items(spec, "ports"))
+    return ORDER.get(str(obj.get("kind")), len(ORDER)), not asks
 
 
 def write_steps(
