@@ -33,6 +33,7 @@ from netsim.backends import BACKENDS
 from netsim.controllers import all_controllers
 from netsim.controllers.base import Pass, lab_of, settle
 from netsim.controllers.clock import rfc3339
+from netsim.controllers.health import HealthChecks
 from netsim.controllers.objects import uid_of
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.messages import Hello
@@ -40,6 +41,7 @@ from netsim.dataplane.process import expect_many_rows
 from netsim.errors import NetsimError
 from netsim.lab import kernel_drops, names
 from netsim.lab.dataplane_link import DataplaneLink
+from netsim.lab.health import HealthServers
 from netsim.lab.infrastructure import Infrastructure, node_key
 from netsim.lab.init_client import InitClient
 from netsim.lab.pod_sandboxes import InitProcesses, PodSandboxes
@@ -98,6 +100,8 @@ class Control:
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
         self._probe_sockets = NodeSockets(self._open_node)
+        self._health_checks = HealthChecks()
+        self._health = HealthServers(self._probe_sockets.make)
         self.workloads = Workloads(
             self.store,
             PodSandboxes(name, init_pid, self.init, lambda: self.infrastructure.maker),
@@ -188,6 +192,7 @@ class Control:
                 await self._passes()
         finally:
             await self.workloads.close()
+            self._health.close()
             self._probe_sockets.close()
             self.store.close()
 
@@ -255,6 +260,8 @@ class Control:
                 view = self.store.view()
         finally:
             self._begun.set()
+        checks = self._health_checks.advance(view)
+        await self._health.reconcile(checks, self.infrastructure.sandboxes)
         await self.workloads.reconcile(view)
         view = self.store.view()
         done = await self.link.publish(self._compiler.compile(view), view.revision)

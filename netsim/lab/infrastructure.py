@@ -80,6 +80,11 @@ class Infrastructure:
         return self._maker
 
     @property
+    def sandboxes(self) -> Mapping[str, sandbox.NodeNet]:
+        """What the nodes' sandboxes were made from."""
+        return dict(self._made)
+
+    @property
     def nodes_up(self) -> frozenset[str]:
         """Names of nodes whose sandbox exists."""
         return frozenset(self._made)

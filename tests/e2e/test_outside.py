@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from netsim import Lab
-from netsim.api.fields import Json, items, mapping, text
+from netsim.api.fields import Json, items, mapping, number, text
 from tests.e2e import world
 from tests.e2e.asking import asker
 from tests.e2e.world import eventually, program
@@ -73,7 +73,9 @@ def network(request: pytest.FixtureRequest, runnable: None) -> Iterator[Network]
         world.answerer("web-2", 2, labels={"app": "web"}),
         world.answerer("here", 1, labels={"app": "here"}),
         from_outside("web", "10.96.1.1", both, type="LoadBalancer", externalIPs=[EXTERNAL]),
-        from_outside("here", "10.96.1.2", local, externalTrafficPolicy="Local"),
+        from_outside(
+            "here", "10.96.1.2", local, type="LoadBalancer", externalTrafficPolicy="Local"
+        ),
         from_outside("nobody", "10.96.1.3", {"TCP": 30082}),
         from_outside(
             "guarded",
@@ -134,6 +136,16 @@ def test_a_port_without_endpoints_and_a_port_without_a_service_refuse(network: N
     for source in ("outside/client", "node/node1", "asker"):
         for port in (30082, 30099):
             assert network.code(source, f"{NODE1}:{port}") == REFUSED, (source, port)
+
+
+def test_nodes_say_whether_they_have_an_endpoint(network: Network) -> None:
+    service = network.lab.get("service", "here")
+    port = number(mapping(service, "spec"), "healthCheckNodePort")
+    status = ["-o", "/dev/null", "-w", "%{http_code}"]
+    for node, wanted in ((NODE1, "200"), (NODE2, "503")):
+        for source in ("outside/client", "asker"):
+            argv = ["curl", "-s", "-m", "5", *status, f"http://{node}:{port}/"]
+            assert network.lab.run(source, argv).stdout == wanted, (node, source)
 
 
 def test_a_nodes_own_program_is_reached_at_such_a_port(network: Network) -> None:
