@@ -25,11 +25,11 @@ class Terms(NamedTuple):
 
     address: int
     affinity_s: int
-    internal_local: bool
-    external_local: bool
-    node_ports: bool
-    outside: tuple[tuple[int, str], ...]
-    ranges: tuple[tuple[int, int], ...]
+    internal_local: bool = False
+    external_local: bool = False
+    node_ports: bool = False
+    outside: tuple[tuple[int, str], ...] = ()
+    ranges: tuple[tuple[int, int], ...] = ()
 
 
 def tolerant_address(written: str) -> int | None:
@@ -70,16 +70,20 @@ def read_terms(service: Json) -> Terms:
     """The terms of a proxied service. ValueError: its cluster IP is no address."""
     fields = spec(service)
     kind = text(fields, "type", "ClusterIP")
+    address, local = parse_address(text(fields, "clusterIP")), "Local"
+    internal_local = fields.get("internalTrafficPolicy") == local
+    if kind == "ClusterIP" and "externalIPs" not in fields:  # what most services are
+        return Terms(address, affinity_s(service), internal_local)
     outside = [(found, "external-ip") for found in _addresses(texts(fields, "externalIPs"))]
     if kind == "LoadBalancer":
         outside += [(found, "load-balancer") for found in _addresses(_ingress(service))]
     accessible = bool(fields.get("externalIPs")) or kind in NODE_PORT_TYPES
     ranges = [tolerant_range(each) for each in texts(fields, "loadBalancerSourceRanges")]
     return Terms(
-        parse_address(text(fields, "clusterIP")),
+        address,
         affinity_s(service),
-        text(fields, "internalTrafficPolicy") == "Local",
-        accessible and text(fields, "externalTrafficPolicy") == "Local",
+        internal_local,
+        accessible and text(fields, "externalTrafficPolicy") == local,
         kind in NODE_PORT_TYPES,
         tuple(dict(reversed(outside)).items()),  # of one address the first counts
         tuple([found for found in ranges if found is not None]),

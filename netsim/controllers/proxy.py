@@ -146,6 +146,8 @@ def targets(
         return placed_targets(found, port, terms, zones)
     if len(found) == 1:
         target, only = found[0].ports[port], found[0].members
+        if min(only.values(), default=0) == ALL_BITS:
+            return Targets(tuple([EndpointRow(addr, target) for addr in sorted(only)]))
         return plain_targets([(EndpointRow(addr, target), bits) for addr, bits in only.items()])
     merged: dict[EndpointRow, int] = {}
     for slice_ in found:
@@ -165,9 +167,12 @@ class Claim(NamedTuple):
 
 def claims_of(name: Name, row: ServiceRow) -> list[tuple[ServiceKey, Claim]]:
     """The keys that a row wants."""
-    other = Claim(True, name, row.key)
-    more = [(ServiceKey(front.addr, front.port, row.proto), other) for front in row.frontends]
-    return [(row.key, Claim(False, name, row.key)), *more]
+    key = row.key
+    wanted = [(key, Claim(False, name, key))]
+    if row.frontends:
+        other = Claim(True, name, key)
+        wanted += [(ServiceKey(f.addr, f.port, row.proto), other) for f in row.frontends]
+    return wanted
 
 
 class Compiler:
@@ -209,9 +214,9 @@ class Compiler:
         self, name: Name, old: Sequence[ServiceRow], new: Sequence[ServiceRow]
     ) -> set[ServiceKey]:
         """Note what a service wants now; returns the rows, by key, that this may matter to."""
-        before = {pair for row in old for pair in claims_of(name, row)}
+        before = {pair for row in old for pair in claims_of(name, row)} if old else set()
         after = {pair for row in new for pair in claims_of(name, row)}
-        touched = {row.key for row in (*old, *new)}
+        touched = {claim.own for _, claim in (*before, *after)}
         for key, claim in before - after:
             left = tuple([other for other in self._claims[key] if other != claim])
             touched.update([other.own for other in left])
@@ -234,7 +239,8 @@ class Compiler:
         if not claims or claims[0].other:
             return None
         claim = claims[0]
-        row = next(row for row in self._rows[claim.service] if row.key == key)
+        rows = self._rows[claim.service]
+        row = rows[0] if len(rows) == 1 else next(row for row in rows if row.key == key)
         if not row.frontends:
             return row
         mine = Claim(True, *claim[1:])
@@ -291,6 +297,7 @@ class Compiler:
         terms = read_terms(service)
         slices = self._slices_of.get(name, {}).values()
         rows: list[ServiceRow] = []
+        kept = {row.key: row for row in old}
         for port in items(spec(service), "ports"):
             key = PortName(text(port, "name"), text(port, "protocol", "TCP"))
             label = f"{name.namespace}/{name.name}" + (f":{key.name}" if key.name else "")
@@ -307,7 +314,8 @@ class Compiler:
                 frontends(terms, port),
                 terms.ranges,
             )
-            rows.append(next((kept for kept in old if kept == row), row))
+            known = kept.get(row.key) if kept else None
+            rows.append(known if known == row and known is not None else row)
         return tuple(rows)
 
     def _id(self, label: str) -> int:

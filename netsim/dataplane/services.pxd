@@ -37,17 +37,16 @@ cdef inline list to_sets(core.service_spec *spec, tuple rows):
     return [sets, places]
 
 
-cdef inline bytearray to_choice(core.choice_spec *c, object row, dict numbers):
+cdef inline bytearray to_nodes(core.choice_spec *c, tuple nodes, dict numbers):
     """`numbers` are kept: of names that have occurred."""
     named = []
-    for name, number in row.nodes:
+    for name, number in nodes:
         if name not in numbers:
             numbers[name] = convert.to_node_number(name)
         named.append((numbers[name], number))
     named.sort()
     made = bytearray(len(named) * sizeof(core.node_spec))
     cdef core.node_spec *out = <core.node_spec *>PyByteArray_AS_STRING(made)
-    c.otherwise = row.otherwise
     c.count = len(named)
     c.nodes = out
     for node, number in named:
@@ -95,8 +94,13 @@ cdef inline list to_service(core.service_spec *spec, object row, dict numbers):
     kept = [to_endpoints(spec, row.endpoints)]
     if row.sets:
         kept += to_sets(spec, row.sets)
-    kept.append(to_choice(&spec.cluster, row.cluster, numbers))
-    kept.append(to_choice(&spec.local, row.local, numbers))
+    cluster, local = row.cluster, row.local
+    spec.cluster.otherwise = cluster.otherwise
+    spec.local.otherwise = local.otherwise
+    if cluster.nodes:
+        kept.append(to_nodes(&spec.cluster, cluster.nodes, numbers))
+    if local.nodes:
+        kept.append(to_nodes(&spec.local, local.nodes, numbers))
     if row.frontends:
         kept.append(to_frontends(spec, row))
     if row.ranges:
