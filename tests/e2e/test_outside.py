@@ -104,8 +104,8 @@ def test_policy_local_keeps_the_client_and_knows_only_its_own(network: Network) 
 
 
 def test_datagrams_come_and_go(network: Network) -> None:
-    for number, name in ((30080, "web-"), (30081, "here")):
-        script = ("udp_client.py", NODE1, str(number))
+    for at, name in ((30080, "web-"), (30081, "here")):
+        script = ("udp_client.py", NODE1, str(at))
         with asker(network.lab, "outside/client", *script) as udp:
             assert udp.ask("hostname").startswith(name)
 
