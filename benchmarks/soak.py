@@ -27,7 +27,7 @@ from netsim.bench import load, rules
 from netsim.bench.memory_of import lab_processes, own_bytes
 from netsim.bench.ours import Manifest, NetsimSide, other_manifests, service_manifest
 from netsim.bench.rules import PORT
-from netsim.bench.side import CLIENT
+from netsim.bench.side import CLIENT, NEAR
 from netsim.bench.space import Space, ToolError
 from netsim.errors import NetsimError
 from netsim.lab.lab import Lab
@@ -163,15 +163,16 @@ class Soak:
 
     def run(self, seconds: float) -> None:
         """Until the time is over, or something is lost."""
-        client = self._side.space(CLIENT)
-        clients: list[tuple[str, str, tuple[object, ...]]] = [
-            ("bulk", self._side.service, (2,)),
-            ("connect", self._side.service, (8,)),
-            ("connect", CHURNED, (8,)),
-            ("udp", self._side.service, (64, 20_000)),
+        client, other = self._side.space(CLIENT), self._side.space(NEAR)
+        clients: list[tuple[Space, str, str, tuple[object, ...]]] = [
+            (client, "bulk", self._side.service, (2,)),
+            (client, "connect", self._side.service, (8,)),
+            (client, "connect", CHURNED, (8,)),
+            # a flood fills its pod's queue when it may not run: no first packet shall be in there
+            (other, "udp", self._side.service, (64, 20_000)),
         ]
         jobs: list[Callable[[], None]] = [
-            lambda words=words: self._ask(client, *words)  # type: ignore[misc]
+            lambda words=words: self._ask(*words)  # type: ignore[misc]
             for words in clients
         ]
         threads = [threading.Thread(target=self._repeat, args=(job,)) for job in jobs]

@@ -14,7 +14,7 @@ from netsim.api.fields import mapping, text
 from netsim.api.meta import name_of
 from netsim.lab.topology import Source
 from tests.e2e import world
-from tests.e2e.loads import Load, Report, load
+from tests.e2e.loads import Load, load
 from tests.e2e.workload import (
     HTTP,
     WEB_IP,
@@ -65,9 +65,9 @@ def every_load(lab: Lab) -> Iterator[list[Load]]:
         ]
 
 
-def nothing_lost(reports: list[Report], healthy: int) -> None:
-    assert [r.failures for r in reports] == [[] for _ in reports]
-    counts = [r.answered for r in reports]
+def nothing_lost(lab: Lab, loads: list[Load], healthy: int) -> None:
+    assert [each.lost(lab) for each in loads] == [[] for _ in loads]
+    counts = [each.last.answered for each in loads]
     assert min(counts) >= healthy, counts
 
 
@@ -85,7 +85,7 @@ def test_scaling_gracefully_loses_no_request(web: Lab) -> None:
             web.scale("deployment/web", replicas)
             names = settled(web, "web", replicas)
             all_answer(loads, names)
-    nothing_lost([each.last for each in loads], 5 * ROUND)
+    nothing_lost(web, loads, 5 * ROUND)
 
 
 def test_scaling_again_before_it_is_done_loses_no_request(web: Lab) -> None:
@@ -95,7 +95,7 @@ def test_scaling_again_before_it_is_done_loses_no_request(web: Lab) -> None:
             for each in loads:
                 each.more(ROUND // 3 * (number % 3))
         all_answer(loads, settled(web, "web", 4))
-    nothing_lost([each.last for each in loads], 9 * ROUND // 3)
+    nothing_lost(web, loads, 9 * ROUND // 3)
 
 
 def test_only_connections_to_killed_pods_fail(web: Lab) -> None:
@@ -158,7 +158,7 @@ def test_readiness_decides_who_is_asked(cluster: Lab) -> None:
                 cluster.run(victim, ["rm", f"{flag}-{victim}"])
                 eventually(lambda: len(addresses(cluster, "flips")) == 3, "three endpoints")
                 requests.hear([victim])
-        nothing_lost([requests.last], ROUND)
+        nothing_lost(cluster, [requests], ROUND)
         assert {name_of(p) for p in pods(cluster, "flips") if is_ready(p)} == names
     finally:
         cluster.run(victim, ["rm", "-f", f"{flag}-{victim}"])
@@ -188,12 +188,12 @@ def test_a_port_changes_under_load(web: Lab) -> None:
         web.wait()
         with load(web, "client1", "tcp", WEB_IP, 8888) as requests:
             requests.more()
-            nothing_lost([requests.last], ROUND)
+            nothing_lost(web, [requests], ROUND)
         ask = "import socket; socket.create_connection(('10.96.0.80', 80), 3)"
         tried = web.run("client2", [sys.executable, "-c", ask], check=False)
         assert tried.returncode != 0, "the old port is closed"
         held.more()  # what was established goes on
         untouched.more()
-    nothing_lost([held.last, untouched.last], ROUND)
+    nothing_lost(web, [held, untouched], ROUND)
     service = mapping(web.get("service", "web"), "spec")
     assert text(service, "clusterIP") == WEB_IP

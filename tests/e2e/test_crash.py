@@ -116,7 +116,7 @@ def test_a_killed_control_costs_no_packet(web: Lab) -> None:
         settled(web, "web", 2)
         for each in requests:
             each.more()
-    assert [each.last.failures for each in requests] == [[], [], []]
+    assert [each.lost(web) for each in requests] == [[], [], []]
     assert min(each.last.answered for each in requests) >= 400
 
 
@@ -128,7 +128,7 @@ def test_a_control_killed_while_it_works_finishes_the_work(web: Lab) -> None:
             crash(web, "control")
             requests[0].hear(settled(web, "web", replicas))
             web.wait()
-    assert [each.last.failures for each in requests] == [[], []]
+    assert [each.lost(web) for each in requests] == [[], []]
 
 
 def stream(lab: Lab, pod: str, server: str) -> subprocess.Popen[str]:
