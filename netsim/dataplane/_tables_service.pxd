@@ -4,6 +4,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from netsim.dataplane cimport core, services
 from netsim.dataplane._tables cimport addr, from_addr, from_be16, to_addr, to_be16
 
 
@@ -47,8 +48,7 @@ cdef extern from "service_table.h" nogil:
         service_key key
         uint32_t flags
     struct set_spec:
-        const uint32_t *positions
-        uint32_t count
+        pass
     struct node_spec:
         uint64_t node
         uint32_t set
@@ -133,23 +133,6 @@ cdef inline bytearray to_choice(choice_spec *c, object row):
     return made
 
 
-cdef inline list to_sets(service_spec *spec, object rows):
-    sets = bytearray(len(rows) * sizeof(set_spec))
-    places = bytearray(sum(map(len, rows)) * sizeof(uint32_t))
-    cdef set_spec *out = <set_spec *>PyByteArray_AS_STRING(sets)
-    cdef uint32_t *place = <uint32_t *>PyByteArray_AS_STRING(places)
-    spec.sets = out
-    spec.set_count = len(rows)
-    for row in rows:
-        out.positions = place
-        out.count = len(row)
-        out += 1
-        for position in row:
-            place[0] = position
-            place += 1
-    return [sets, places]
-
-
 cdef inline list to_keys(service_spec *spec, object rows):
     keys = bytearray(len(rows) * sizeof(frontend_spec))
     cdef frontend_spec *out = <frontend_spec *>PyByteArray_AS_STRING(keys)
@@ -176,7 +159,8 @@ cdef inline list to_targets(service_spec *spec, object rows):
 cdef inline list to_spec(service_spec *spec, row, endpoints, more, sets, cluster, local):
     """`row`: key, id, affinity_s, revision. What the spec points into is returned."""
     memset(spec, 0, sizeof(spec[0]))
-    kept = to_targets(spec, endpoints) + to_sets(spec, sets) + to_keys(spec, more)
+    kept = to_targets(spec, endpoints) + to_keys(spec, more)
+    kept += services.to_sets(<core.service_spec *>spec, sets)
     kept += [to_choice(&spec.cluster, cluster), to_choice(&spec.local, local)]
     key, spec.id, spec.affinity_s, spec.revision = row
     spec.key = to_service(key)

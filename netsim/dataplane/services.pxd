@@ -19,7 +19,7 @@ cdef inline bytearray to_endpoints(core.service_spec *spec, tuple rows):
     return made
 
 
-cdef inline list to_sets(core.service_spec *spec, tuple rows):
+cdef inline list to_sets(core.service_spec *spec, object rows):
     """Positions of all sets in a row, and where each begins."""
     sets = bytearray(len(rows) * sizeof(core.set_spec))
     places = bytearray(sum([len(row) for row in rows]) * sizeof(uint32_t))
