@@ -55,7 +55,7 @@ def row_as_json(row: Row, forced: bool) -> Json:
             for side, spread in row.spreads.items()
         },
         "ratios": [one._asdict() for one in row.ratios],
-        **_pains(row),
+        **_spent(row),
         "forced": forced,
     }
 
@@ -70,7 +70,7 @@ def _figure(row: Row) -> Json:
     }
 
 
-def _pains(row: Row) -> Json:
+def _spent(row: Row) -> Json:
     return {"rounds": row.rounds, "discarded": row.discarded, "noisy": row.noisy}
 
 
@@ -98,5 +98,5 @@ def _line(row: Row, side: str) -> Json:
         "side": side,
         **spread._asdict(),
         "cpuBusy": row.busy.get(side, ""),
-        **_pains(row),
+        **_spent(row),
     }
