@@ -28,16 +28,22 @@ class Shares(NamedTuple):
 
 
 class Process(NamedTuple):
-    """One line of /proc/PID/stat: parent, and seconds used by it and the children it waited for."""
+    """One line of /proc/PID/stat: parent, and seconds used by it and the children it waited for.
+
+    What has ended and is only not yet waited for uses nothing: it would bring along, all at once,
+    what a lab that has just gone has used.
+    """
 
     parent: int
     used_s: float
+    ended: bool = False
 
 
 def parse_stat(text: str) -> Process:
     """A /proc/PID/stat; the name in brackets may hold anything."""
     fields = text[text.rindex(")") + 2 :].split()
-    return Process(int(fields[1]), sum(map(int, fields[11:15])) / TICKS_PER_S)
+    used = sum(map(int, fields[11:15])) / TICKS_PER_S
+    return Process(int(fields[1]), used, fields[0] in "ZX")
 
 
 def processes() -> dict[int, Process]:
@@ -78,7 +84,7 @@ def foreign_seconds(table: Mapping[int, Process], roots: Collection[int]) -> flo
     return sum(
         process.used_s
         for pid, process in table.items()
-        if pid not in ancestors and not is_ours(pid, table, roots)
+        if not process.ended and pid not in ancestors and not is_ours(pid, table, roots)
     )
 
 

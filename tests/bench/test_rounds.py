@@ -91,7 +91,8 @@ def test_the_limit_of_foreign_cpu_is_inclusive() -> None:
 
 def test_a_process_is_parsed_whatever_its_name() -> None:
     text = "7 (a) b (c) S 3 " + " ".join(["0"] * 9) + " 100 200 30 40 0"
-    assert cpu.parse_stat(text) == (3, 370 / cpu.TICKS_PER_S)
+    assert cpu.parse_stat(text) == (3, 370 / cpu.TICKS_PER_S, False)
+    assert cpu.parse_stat(text.replace(" S ", " Z ")).ended
 
 
 def test_foreign_is_what_does_not_descend_from_us_nor_is_our_ancestor() -> None:
@@ -106,6 +107,7 @@ def test_foreign_is_what_does_not_descend_from_us_nor_is_our_ancestor() -> None:
         21: cpu.Process(20, 2.0),
         30: cpu.Process(1, 100.0),  # the lab's init
         31: cpu.Process(30, 100.0),
+        40: cpu.Process(1, 100.0, ended=True),  # another lab's init, of which nothing else is left
     }
     assert cpu.foreign_seconds(table, [11, 30]) == 3.0
 

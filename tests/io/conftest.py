@@ -56,6 +56,14 @@ def shim(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Shim:
 
 
 @pytest.fixture(scope="session")
+def no_segment(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library to load before the C library: no UDP_SEGMENT."""
+    out = tmp_path_factory.mktemp("preload") / "no_segment.so"
+    compile_c(cc, [*FLAGS, "-shared", "-fPIC", str(HERE / "no_segment.c"), "-o", str(out)])
+    return out
+
+
+@pytest.fixture(scope="session")
 def build_driver(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Compile engine_driver.c and the whole core with a sanitizer; returns the program."""
     made: dict[str, Path] = {}

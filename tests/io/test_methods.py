@@ -82,18 +82,54 @@ def test_the_environment_chooses_where_the_lab_does_not(monkeypatch: pytest.Monk
     assert (io_method("auto"), io_method("io_uring")) == ("epoll", "io_uring")
 
 
+PEERS = f"{sys.executable} -m tests.io.peers"
+COMMANDS = {  # the listener in the second pod, the sender in the first
+    "bulk": (f"b:{PEERS} sink", f"{PEERS} bulk"),
+    "segmented": (f"b:{PEERS} datagrams", f"{PEERS} segmented"),
+}
+
+
+def arrived(report: str, io: str) -> None:
+    """All that was sent, by this method."""
+    found = json.loads(report)
+    assert found["io"] == io
+    assert found["results"][0]["code"] == 0
+    assert found["drops"] == [{}, {}]
+
+
 @pytest.mark.linux
 @pytest.mark.parametrize("io", ["io_uring", "epoll"])
 @pytest.mark.parametrize("what", ["uso", "udp-gro"])
-@pytest.mark.parametrize("program", ["bulk", "segmented"])
+@pytest.mark.parametrize("program", COMMANDS)
 def test_without_an_offload_everything_still_arrives(what: str, io: str, program: str) -> None:
-    listener = {"bulk": "sink", "segmented": "datagrams"}[program]
-    peers = f"{sys.executable} -m tests.io.peers"
-    commands = (f"b:{peers} {listener}", f"{peers} {program}")
-    report = json.loads(refused(what, "-m", "tests.io.real_lab", "udp", "vxlan", *commands, io=io))
-    assert report["io"] == io
-    assert report["results"][0]["code"] == 0
-    assert report["drops"] == [{}, {}]
+    lab = ("-m", "tests.io.real_lab", "udp", "vxlan")
+    arrived(refused(what, *lab, *COMMANDS[program], io=io), io)
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("io", ["io_uring", "epoll"])
+@pytest.mark.parametrize("error", [errno.EIO, errno.EINVAL])
+@pytest.mark.parametrize("program", COMMANDS)
+def test_without_udp_segment_everything_still_arrives(
+    no_segment: Path, error: int, io: str, program: str
+) -> None:
+    preload = {"LD_PRELOAD": str(no_segment), "NO_SEGMENT": str(error)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.io.real_lab", "udp", "vxlan", *COMMANDS[program]],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+        env={
+            **os.environ,
+            ENVIRONMENT: io,
+            "LD_PRELOAD": str(no_segment),
+            "NO_SEGMENT": str(error),
+        },
+    )
+    assert "refused UDP_SEGMENT" in done.stderr
+    arrived(done.stdout, io)
 
 
 def spent_ns(seconds: float) -> int:
