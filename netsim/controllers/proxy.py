@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from netsim.api.addresses import parse_address
+from netsim.api.addresses import parse_address, parse_addresses
 from netsim.api.fields import Json, items, number, text
 from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
 from netsim.controllers.categories import (
@@ -78,10 +78,32 @@ class Slice(NamedTuple):
         return found
 
 
+def sound_members(slice_: Json) -> Members | None:
+    """The endpoints of a slice that are all ready and meant for anybody; None of another one."""
+    endpoints = items(slice_, "endpoints")
+    try:
+        first: list[str] = [
+            e["addresses"][0]  # type: ignore[index]
+            for e in endpoints
+            if e["conditions"] in SOUND and "hints" not in e
+        ]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return dict.fromkeys(parse_addresses(first), ALL_BITS) if len(first) == len(endpoints) else None
+
+
 def read_slice(slice_: Json) -> Slice:
     """A slice's ports and endpoints: the first address of each (P-50)."""
     if text(slice_, "addressType") != "IPv4":
         return Slice({}, {}, hinted=False, source=slice_)
+    ports = {
+        PortName(text(port, "name"), text(port, "protocol", "TCP")): at
+        for port in items(slice_, "ports")
+        if (at := number(port, "port"))
+    }
+    sound = sound_members(slice_)
+    if sound is not None:
+        return Slice(ports, sound, hinted=False, source=slice_)
     members: dict[int, int] = {}
     hinted = False
     for endpoint in items(slice_, "endpoints"):
@@ -92,11 +114,6 @@ def read_slice(slice_: Json) -> Slice:
             addr = parse_address(addresses[0])
             members[addr] = bits if addr not in members else max(bits, members[addr])
             hinted = hinted or "hints" in endpoint
-    ports = {
-        PortName(text(port, "name"), text(port, "protocol", "TCP")): number(port, "port")
-        for port in items(slice_, "ports")
-        if number(port, "port")
-    }
     return Slice(ports, members, hinted, slice_)
 
 
@@ -214,17 +231,17 @@ class Compiler:
         self, name: Name, old: Sequence[ServiceRow], new: Sequence[ServiceRow]
     ) -> set[ServiceKey]:
         """Note what a service wants now; returns the rows, by key, that this may matter to."""
-        before = {pair for row in old for pair in claims_of(name, row)} if old else set()
-        after = {pair for row in new for pair in claims_of(name, row)}
+        before = dict.fromkeys([pair for row in old for pair in claims_of(name, row)])
+        after = [pair for row in new for pair in claims_of(name, row)]
         touched = {claim.own for _, claim in (*before, *after)}
-        for key, claim in before - after:
+        for key, claim in before.keys() - after if before else ():
             left = tuple([other for other in self._claims[key] if other != claim])
             touched.update([other.own for other in left])
             if left:
                 self._claims[key] = left
             else:
                 del self._claims[key]
-        for key, claim in after - before:
+        for key, claim in [pair for pair in after if pair not in before] if before else after:
             others = self._claims.get(key, ())
             touched.update([other.own for other in others])
             self._claims[key] = tuple(sorted((*others, claim))) if others else (claim,)
