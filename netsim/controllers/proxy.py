@@ -101,16 +101,14 @@ def read_slice(slice_: Json) -> Slice:
         for port in items(slice_, "ports")
         if (at := number(port, "port"))
     }
-    sound = sound_members(slice_)
-    if sound is not None:
+    if (sound := sound_members(slice_)) is not None:
         return Slice(ports, sound, hinted=False, source=slice_)
     members: dict[int, int] = {}
     hinted = False
     for endpoint in items(slice_, "endpoints"):
         addresses = endpoint.get("addresses")
         if isinstance(addresses, list) and addresses:
-            sound = endpoint.get("conditions") in SOUND
-            bits = ALL_BITS if sound else condition_bits(endpoint)
+            bits = condition_bits(endpoint)
             addr = parse_address(addresses[0])
             members[addr] = bits if addr not in members else max(bits, members[addr])
             hinted = hinted or "hints" in endpoint

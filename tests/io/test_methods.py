@@ -121,12 +121,7 @@ def test_without_udp_segment_everything_still_arrives(
         check=True,
         cwd=ROOT,
         timeout=60,
-        env={
-            **os.environ,
-            ENVIRONMENT: io,
-            "LD_PRELOAD": str(no_segment),
-            "NO_SEGMENT": str(error),
-        },
+        env={**os.environ, ENVIRONMENT: io, **preload},
     )
     assert "refused UDP_SEGMENT" in done.stderr
     arrived(done.stdout, io)
