@@ -3,6 +3,7 @@
 #include "iface_cut.h"
 
 #include "gso.h"
+#include "iface_ring.h"
 #include "node.h"
 
 void iface_drop(struct iface *i, struct packet_pool *pool, struct packet *p, enum drop_reason why)
@@ -23,7 +24,7 @@ void iface_give_arrived(struct iface *i)
 /* An empty packet with the same way to go; NULL, counted, when there is none. */
 static struct packet *piece_take(struct iface *i, struct packet_pool *pool, const struct packet *of)
 {
-	struct packet *p = packet_take(pool);
+	struct packet *p = iface_take(i, pool);
 
 	if (!p) {
 		node_count_drop(i->node, DROP_POOL_EMPTY);

@@ -289,6 +289,17 @@ static void enter(struct iface_ring *r, uint64_t timeout_ns)
 	retire(r);
 }
 
+struct packet *iface_take(struct iface *i, struct packet_pool *pool)
+{
+	struct packet *p = packet_take(pool);
+	struct iface_ring *r = i->ring;
+
+	if (LIKELY(p != NULL) || !r || r->pending_head == r->pending_tail)
+		return p;
+	enter(r, 0);
+	return packet_take(pool);
+}
+
 static void arm(struct iface_ring *r)
 {
 	struct iface *i = r->unarmed;

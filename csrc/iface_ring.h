@@ -86,6 +86,13 @@ void iface_ring_write(struct iface_ring *r, struct iface *i, struct packet *p, c
 		      uint32_t len);
 
 /**
+ * iface_take() - packet_take() for who sends or receives by an iface
+ *
+ * Where the pool is empty, packets whose writes are queued come back first.
+ */
+struct packet *iface_take(struct iface *i, struct packet_pool *pool);
+
+/**
  * iface_ring_wait() - Send what is queued, take what has arrived
  * @timeout_ns:	0: do not sleep; UINT64_MAX: for ever
  */

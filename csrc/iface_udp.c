@@ -151,10 +151,11 @@ static bool held_refill(struct iface_udp *u, struct packet_pool *pool)
 	return u->held_count || (!u->base.ring && held_receive(u, pool));
 }
 
-/* The next packet out of what is held, which is not empty. NULL when the pool is empty: the
- * datagram is given up, for packets that hold datagrams may be the ones that are missing.
+/* The next packet out of what is held, which is not empty. NULL when the pool is empty: what
+ * `waits` for packets of the batch to come back stays, otherwise the datagram is given up, for
+ * packets that hold datagrams may be the ones that are missing.
  */
-static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
+static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool, bool waits)
 {
 	struct held *h = &u->held[u->held_first];
 	uint32_t left = h->packet->len - h->used;
@@ -164,7 +165,9 @@ static struct packet *held_next(struct iface_udp *u, struct packet_pool *pool)
 		p = h->packet; /* one tunnel packet: passed on without a copy */
 		u->held_first++;
 	} else {
-		p = packet_take(pool);
+		p = iface_take(&u->base, pool);
+		if (!p && waits)
+			return NULL;
 		if (!p) {
 			assert(h->segment != 0); /* else it was passed on as it is, above */
 			u->base.node->stats.drops[DROP_POOL_EMPTY] +=
@@ -196,7 +199,7 @@ static unsigned udp_receive(struct iface *i, struct packet_pool *pool, struct ba
 
 		if (u->held_first == u->held_count && !held_refill(u, pool))
 			break;
-		p = held_next(u, pool);
+		p = held_next(u, pool, b->count > 0);
 		if (!p)
 			break;
 		iface_count_rx(i, p, u->tunnel);

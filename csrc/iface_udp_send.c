@@ -12,6 +12,7 @@
 
 #include "gso.h"
 #include "iface_cut.h"
+#include "iface_ring.h"
 
 enum {
 	RUN_MAX = 64, /* UDP_MAX_SEGMENTS of older kernels */
@@ -159,7 +160,7 @@ static unsigned run_send(struct iface_udp *u, const struct run *r)
 
 static void send_super(struct iface_udp *u, struct packet_pool *pool, struct packet *p)
 {
-	struct packet *buffer = packet_take(pool);
+	struct packet *buffer = iface_take(&u->base, pool);
 	struct gso_out out = {.room = PACKET_ROOM};
 	uint32_t from = 0, sent = 0;
 	struct run r;

@@ -109,7 +109,8 @@ def make(wire: str, backend: Backend, workers: int = 1) -> tuple[Cluster, list[i
     fabric = new_namespace()
     with inside(fabric):
         sh("ip link add br0 type bridge\nip link set br0 up")
-    engine = Engine(workers, 1, io=io_method("auto"))
+    pool = int(os.environ.get("POOL", "0"))  # packets of a worker, 0 for as many as usual
+    engine = Engine(workers, 1, io=io_method("auto"), pool_packets=pool)
     c = Cluster(engine, backend, [], [], [])
     namespaces, hosts = [], []
     for n in range(2):

@@ -107,6 +107,13 @@ def test_datagrams_sent_in_a_row_arrive_as_they_were(wire: str, backend: str) ->
     assert report["drops"] == [{}, {}]
 
 
+def test_a_pool_that_runs_empty_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POOL", "48")  # fewer than a batch: what comes joined takes more
+    report = lab("udp", "vxlan", "b:" + peer("datagrams"), peer("segmented"))
+    assert report["results"][0]["code"] == 0
+    assert report["drops"] == [{}, {}]
+
+
 def test_a_packet_socket_capture_shows_what_is_on_the_link(tmp_path: Path) -> None:
     path = tmp_path / "eth0.pcapng"
     lab("udp", "vxlan", f"capture {path}", f"ping -c 3 -i 0.1 {B}")
