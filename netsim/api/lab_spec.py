@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from netsim.api.addresses import Cidr
 from netsim.api.fields import Json, flag, int_or_text, mapping, number, text, texts
 from netsim.api.meta import name_of
+from netsim.api.proxy_modes import DEFAULT_PROXY_MODE
 
 BACKENDS = ("vxlan", "udp", "host-gw")
 WIRES = ("udp", "fabric")
-PROXY_MODES = ("iptables",)
 IO_METHODS = ("auto", "io_uring", "epoll")
 POLLING = ("sleep", "spin", "busy")
 LOCAL_DETECTORS = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", "None")
@@ -123,7 +123,7 @@ class Lab:
             workers=number(spec, "workers", DEFAULT_WORKERS),
             io=text(spec, "io", "auto"),
             polling=text(spec, "polling", "spin"),
-            proxy_mode=text(spec, "proxyMode", "iptables"),
+            proxy_mode=text(spec, "proxyMode", DEFAULT_PROXY_MODE),
             proxy=ProxySpec.parse(spec),
             outside=texts(spec, "outside"),
             flows_max=number(spec, "flowsMax", DEFAULT_FLOWS_MAX),

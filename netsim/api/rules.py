@@ -18,6 +18,7 @@ from netsim.api.problems import (
     required,
     too_long,
 )
+from netsim.api.proxy_modes import FUTURE_PROXY_MODES, PROXY_MODES
 
 PROTOCOL_NAMES = ("SCTP", "TCP", "UDP")
 PORT_RANGE = "must be between 1 and 65535, inclusive"
@@ -54,6 +55,15 @@ def one_of(where: Path, value: str, supported: Sequence[str]) -> Iterator[Proble
     if value and value not in supported:
         near = suggest(value, list(supported))
         yield not_supported(where, value, supported, f"did you mean {near}?" if near else "")
+
+
+def proxy_mode(where: Path, value: str) -> Iterator[Problem]:
+    """A mode of the service proxy, or none."""
+    if value in FUTURE_PROXY_MODES:
+        hint = f"one of {', '.join(PROXY_MODES)}"
+        yield forbidden(where, f"{value} is not supported yet", hint)
+    else:
+        yield from one_of(where, value, tuple(PROXY_MODES))
 
 
 def at_least(where: Path, obj: Json, names: str, least: int = 0) -> Iterator[Problem]:

@@ -18,7 +18,6 @@ from netsim.api.lab_spec import (
     LOCAL_DETECTORS,
     POLLING,
     PRIMARY,
-    PROXY_MODES,
     WIRES,
 )
 from netsim.api.names import dns_label_errors
@@ -39,7 +38,6 @@ WORKERS_MAX = 64
 FLOWS_MIN = 1024
 FLOWS_MAX = 2**23 - 2  # csrc/flow_table.h
 NODES_MAX = 4096
-FUTURE_PROXY_MODES = ("ipvs", "nftables", "userspace")
 OUTSIDE_MAX = 64
 NODE_PORT_RANGES_MAX = 16  # csrc/node.h
 SPEC: Path = ("spec",)
@@ -67,11 +65,7 @@ def check_lab(obj: Json) -> Iterator[Problem]:
     yield from rules.in_range((*SPEC, "generate"), generate, "nodes", 0, NODES_MAX)
     for name, choices in (("wire", WIRES), ("io", IO_METHODS), ("polling", POLLING)):
         yield from rules.one_of((*SPEC, name), text(spec, name), choices)
-    mode, where = text(spec, "proxyMode"), (*SPEC, "proxyMode")
-    if mode in FUTURE_PROXY_MODES:
-        yield forbidden(where, f"{mode} is not supported yet", "proxyMode: iptables")
-    else:
-        yield from rules.one_of(where, mode, PROXY_MODES)
+    yield from rules.proxy_mode((*SPEC, "proxyMode"), text(spec, "proxyMode"))
     yield from _check_proxy(mapping(spec, "proxy"), (*SPEC, "proxy"))
     yield from _check_outside(texts(spec, "outside"), (*SPEC, "outside"))
     yield from _check_backend(spec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from netsim.api import rules
 from netsim.api.fields import EMPTY, Json, items, mapping, strings, text, texts
@@ -26,12 +26,18 @@ from netsim.api.workloads import (
     EXTERNAL_ANNOTATION,
     GENERATED_ANNOTATION,
     NODE_IP_ANNOTATION,
+    PROXY_MODE_ANNOTATION,
     Node,
 )
 
 NODE_RANGE_LONGEST = 30
 OUR_PREFIX = "netsim.dev/"
-OUR_ANNOTATIONS = (POD_IP_ANNOTATION, NODE_IP_ANNOTATION, EXTERNAL_ANNOTATION)
+OUR_ANNOTATIONS = (
+    POD_IP_ANNOTATION,
+    NODE_IP_ANNOTATION,
+    EXTERNAL_ANNOTATION,
+    PROXY_MODE_ANNOTATION,
+)
 WRITTEN_ANNOTATIONS = (
     GENERATED_ANNOTATION,
     "netsim.dev/last-applied",
@@ -154,12 +160,15 @@ def check_node(obj: Json) -> Iterator[Problem]:
         address = text(entry, "address")
         if text(entry, "type") == "InternalIP" and ":" not in address:
             yield from rules.endpoint_address(at, address)
-    yield from _check_external(obj)
+    yield from _check_annotations(obj)
 
 
-def _check_external(obj: Json) -> Iterator[Problem]:
-    notes = strings(mapping(obj, "metadata"), "annotations")
+def _check_annotations(obj: Json) -> Iterator[Problem]:
+    notes = _annotations(obj)
     where = ("metadata", "annotations")
+    yield from rules.proxy_mode(
+        (*where, PROXY_MODE_ANNOTATION), notes.get(PROXY_MODE_ANNOTATION, "")
+    )
     external = notes.get(EXTERNAL_ANNOTATION, "")
     yield from rules.one_of((*where, EXTERNAL_ANNOTATION), external, ("true", "false"))
     data = notes.get(BACKEND_DATA_ANNOTATION, "")
@@ -174,6 +183,10 @@ def _check_external(obj: Json) -> Iterator[Problem]:
         yield required(("status", "addresses"), "an external node brings its InternalIP", hint)
 
 
+def _annotations(obj: Json) -> Mapping[str, str]:
+    return strings(mapping(obj, "metadata"), "annotations")
+
+
 def _parsed(data: str) -> Json:
     try:
         value: object = json.loads(data)
@@ -183,8 +196,13 @@ def _parsed(data: str) -> Json:
 
 
 def check_node_update(new: Json, old: Json) -> Iterator[Problem]:
-    """A changed podCIDR: it may be given once."""
+    """A changed podCIDR: it may be given once; a changed mode of the proxy: it may not."""
     was, wanted = (text(mapping(obj, "spec"), "podCIDR") for obj in (old, new))
     if was and wanted and was != wanted:
         detail = 'node updates may not change podCIDR except from "" to valid'
         yield forbidden((*SPEC, "podCIDRs"), detail).placed_at((*SPEC, "podCIDR"))
+    before, after = (_annotations(obj).get(PROXY_MODE_ANNOTATION, "") for obj in (old, new))
+    if before != after:
+        hint = "delete the node and create it again"
+        at = ("metadata", "annotations", PROXY_MODE_ANNOTATION)
+        yield invalid(at, after, rules.IMMUTABLE, hint)

@@ -7,9 +7,9 @@ from netsim.api.lab_spec import (
     IO_METHODS,
     LOCAL_DETECTORS,
     POLLING,
-    PROXY_MODES,
     WIRES,
 )
+from netsim.api.proxy_modes import PROXY_MODES
 from netsim.api.schema import BOOLEAN, INTEGER, INTEGER64, STRING, Either, ListOf, record, word
 
 STRINGS = ListOf(STRING)

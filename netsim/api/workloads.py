@@ -17,6 +17,9 @@ EXTERNAL_ANNOTATION = "netsim.dev/external"
 NODE_IP_ANNOTATION = "netsim.dev/node-ip"
 """Asks for this underlay address instead of one that is allocated."""
 
+PROXY_MODE_ANNOTATION = "netsim.dev/proxy-mode"
+"""The node's own mode of the service proxy, instead of the Lab's."""
+
 GENERATED_ANNOTATION = "netsim.dev/generated"
 """On nodes that a lab made because `generate` says so, or because there was none."""
 

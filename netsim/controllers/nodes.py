@@ -23,6 +23,7 @@ from netsim.api.workloads import (
     EXTERNAL_ANNOTATION,
     GENERATED_ANNOTATION,
     NODE_IP_ANNOTATION,
+    PROXY_MODE_ANNOTATION,
 )
 from netsim.backends.base import NO_MAC, Backend, parse_mac
 from netsim.controllers.base import Create, Delete, Pass, Update, Write, lab_of
@@ -89,6 +90,11 @@ def pod_range(node: Json) -> Cidr | None:
         return Cidr.parse(text(spec(node), "podCIDR"))
     except ValueError:
         return None
+
+
+def proxy_mode(lab: Lab, node: Json) -> str:
+    """The mode of the node's service proxy: its own, or the lab's."""
+    return annotations_of(node).get(PROXY_MODE_ANNOTATION) or lab.proxy_mode
 
 
 def vtep_mac(node: Json) -> bytes:

@@ -14,12 +14,13 @@ from netsim.api.addresses import address_or_none
 from netsim.api.fields import Json, text
 from netsim.api.lab_spec import PRIMARY, Lab
 from netsim.api.meta import name_of, namespace_of
+from netsim.api.proxy_modes import PROXY_MODES
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
 from netsim.controllers.changes import Tracker
 from netsim.controllers.frontends import tolerant_range
 from netsim.controllers.ipam import host_network
-from netsim.controllers.nodes import internal_ip, is_external, pod_range, vtep_mac
+from netsim.controllers.nodes import internal_ip, is_external, pod_range, proxy_mode, vtep_mac
 from netsim.controllers.objects import is_true, spec, status, uid_of
 from netsim.dataplane.rows import LabRow, NodeRow, PathRow, PeerRow, PodRow, ProxyRow
 from netsim.maps import SharedMap
@@ -150,21 +151,24 @@ def node_row(lab: Lab, backend: Backend, net: NodeNet, node: Json) -> NodeRow:
         port=net.port,
         mtu=overlay_mtu(lab, backend),
         flows_max=lab.flows_max,
-        proxy=proxy_row(lab, net),
+        proxy=proxy_row(lab, net, proxy_mode(lab, node)),
     )
 
 
-def proxy_row(lab: Lab, net: NodeNet) -> ProxyRow:
-    """How the service proxy of a node is set up (P-04, P-05). Ranges of IPv6 say nothing here."""
-    spec = lab.proxy
+def proxy_row(lab: Lab, net: NodeNet, mode: str) -> ProxyRow:
+    """How the service proxy of a node is set up: its mode, and the lab's options (P-04, P-05).
+
+    Ranges of IPv6 say nothing here.
+    """
+    spec, does = lab.proxy, PROXY_MODES[mode]
     ranges = [
         (net.address, 32) if each == PRIMARY else tolerant_range(each)
-        for each in spec.node_port_addresses
+        for each in spec.node_port_addresses or does.node_port_addresses
     ]
     return ProxyRow(
         spec.detect_local_mode,
         spec.masquerade_all,
-        spec.localhost_node_ports,
+        spec.localhost_node_ports and does.localhost_node_ports,
         tuple([found for found in ranges if found is not None]),
     )
 

@@ -26,6 +26,7 @@ FIXED = {
     "backend": "backend",
     "loadBalancerCIDR": "load_balancer_cidr",
     "proxy": "proxy",
+    "proxyMode": "proxy_mode",
     "outside": "outside",
     "wire": "wire",
     "mtu": "mtu",

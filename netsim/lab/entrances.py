@@ -19,7 +19,7 @@ from netsim.backends.base import NodeNet
 from netsim.controllers.changes import Tracker
 from netsim.controllers.frontends import is_proxied, read_terms
 from netsim.controllers.membership import Name, name_in
-from netsim.controllers.routes import proxy_row
+from netsim.dataplane.rows import ProxyRow
 from netsim.linux import net
 from netsim.linux.net import RT_TABLE_LOCAL, Route, Rule
 from netsim.linux.netlink import Netlink
@@ -86,7 +86,9 @@ def foreign(lab: Lab, addresses: Iterable[int]) -> list[int]:
     return sorted(a for a in addresses if not any(cidr.contains(a) for cidr in ranges))
 
 
-def node_routes(lab: Lab, node: NodeNet, entrances: Entrances, addresses: set[int]) -> list[Route]:
+def node_routes(
+    lab: Lab, node: NodeNet, proxy: ProxyRow, entrances: Entrances, addresses: set[int]
+) -> list[Route]:
     """A node's routes to Services beside the service range; `addresses` are its own."""
     pool = lab.load_balancer_cidr
     routes = [Route(pool.base, pool.length, "cni0", src=node.address)]
@@ -94,7 +96,6 @@ def node_routes(lab: Lab, node: NodeNet, entrances: Entrances, addresses: set[in
     routes += [Route(address, 32, "cni0", src=node.address) for address in more]
     if not entrances.node_ports:
         return routes
-    proxy = proxy_row(lab, node)
     ranges = [Cidr(*each) for each in proxy.node_port_ranges] or [Cidr(0, 0)]
     served = [a for a in sorted(addresses) if any(cidr.contains(a) for cidr in ranges)]
     own = [(Cidr(address, 32), address) for address in served]

@@ -16,7 +16,9 @@ from functools import partial
 from netsim.api.lab_spec import Lab
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
-from netsim.controllers.routes import node_net, overlay_mtu
+from netsim.controllers.nodes import proxy_mode
+from netsim.controllers.routes import node_net, overlay_mtu, proxy_row
+from netsim.dataplane.rows import ProxyRow
 from netsim.lab import names, outside, sandbox
 from netsim.lab.entrances import Entrances, Watcher, divert, node_routes
 from netsim.lab.init_client import InitClient
@@ -70,7 +72,7 @@ class Infrastructure:
         self._routes: dict[str, object] = {}
         self._fabric: dict[str, int] | None = None
         self._revisions: tuple[int, ...] = ()
-        self._ensured: tuple[Lab, list[NodeNet], Entrances] | None = None
+        self._ensured: tuple[Lab, list[NodeNet], list[ProxyRow], Entrances] | None = None
         self._services = Watcher()
         self._diverted: set[str] = set()
 
@@ -98,15 +100,21 @@ class Infrastructure:
         if revisions == self._revisions:
             return False
         before, lab = self.nodes_up, lab_of(view)
-        nets = [n for o in view.list("Node") if lab and (n := node_net(lab, o)) is not None]
         entrances = self._services.advance(view)
-        if lab is not None and self._ensured != (lab, nets, entrances):
-            await asyncio.to_thread(self._ensure, lab, nets, entrances)
-            self._ensured = (lab, nets, entrances)
+        if lab is not None:
+            nodes = view.list("Node")
+            found = [(n, o) for o in nodes if (n := node_net(lab, o)) is not None]
+            proxies = [proxy_row(lab, net, proxy_mode(lab, node)) for net, node in found]
+            wanted = (lab, [net for net, _ in found], proxies, entrances)
+            if self._ensured != wanted:
+                await asyncio.to_thread(self._ensure, *wanted)
+                self._ensured = wanted
         self._revisions = revisions
         return self.nodes_up != before
 
-    def _ensure(self, lab: Lab, nets: list[NodeNet], entrances: Entrances) -> None:
+    def _ensure(
+        self, lab: Lab, nets: list[NodeNet], proxies: list[ProxyRow], entrances: Entrances
+    ) -> None:
         backend = self._backends[lab.backend.name]
         wanted = {n.name: wanted_node(lab, backend, n) for n in nets if n.local}
         if self._fabric is None:
@@ -114,7 +122,7 @@ class Infrastructure:
             self._adopt(wanted)
         for name in [n for n, made in self._made.items() if wanted.get(n) != made]:
             self._drop(name)
-        for net in nets:
+        for net, proxy in zip(nets, proxies, strict=True):
             if net.local:
                 node = wanted[net.name]
                 routes = self._node_routes(lab, node, nets)
@@ -123,7 +131,7 @@ class Infrastructure:
                     node.cni_addr,
                     *([node.tunnel_addr] if node.has_tunnel else []),
                 }
-                routes += node_routes(lab, net, entrances, own)
+                routes += node_routes(lab, net, proxy, entrances, own)
                 self._ensure_node(node, routes, net.name)
         if entrances.node_ports:
             self._divert(wanted.keys() - self._diverted)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from netsim.api.proxy_modes import PROXY_MODES
 from tests.api.cases import DEPLOYMENT, LAB, NODE, SELECTOR, TEMPLATE, Case, reported
 
+PROXY_MODE_LIST = ", ".join(f'"{mode}"' for mode in sorted(PROXY_MODES))
 WORKLOADS = [
     Case(
         "nothing of what is needed",
@@ -263,15 +265,24 @@ LABS = [
             't:5:9: error: spec.wire: Unsupported value: "cable":'
             ' supported values: "fabric", "udp"',
             't:6:14: error: spec.proxyMode: Unsupported value: "iptable":'
-            ' supported values: "iptables" (did you mean iptables?)',
+            f" supported values: {PROXY_MODE_LIST} (did you mean iptables?)",
         ],
     ),
     Case(
         "a proxy mode of the future",
-        LAB + "  proxyMode: ipvs\n",
+        LAB + "  proxyMode: userspace\n",
         [
-            "t:4:3: error: spec.proxyMode: Forbidden: ipvs is not supported yet"
-            " (proxyMode: iptables)"
+            "t:4:3: error: spec.proxyMode: Forbidden: userspace is not supported yet"
+            f" (one of {', '.join(PROXY_MODES)})"
+        ],
+    ),
+    Case(
+        "a node's proxy mode that is none",
+        "apiVersion: v1\nkind: Node\n"
+        "metadata: {name: n, annotations: {netsim.dev/proxy-mode: iptable}}\n",
+        [
+            "t:3:58: error: metadata.annotations[netsim.dev/proxy-mode]: Unsupported value:"
+            f' "iptable": supported values: {PROXY_MODE_LIST} (did you mean iptables?)',
         ],
     ),
     Case(

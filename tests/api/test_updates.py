@@ -109,6 +109,15 @@ CASES = [
         ['spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid'],
     ),
     (
+        "a node's proxy mode",
+        NODE,
+        NODE.replace("metadata: {", "metadata: {annotations: {netsim.dev/proxy-mode: iptables}, "),
+        [
+            'metadata.annotations[netsim.dev/proxy-mode]: Invalid value: "iptables":'
+            " field is immutable"
+        ],
+    ),
+    (
         "an address type",
         SLICE,
         SLICE.replace("IPv4", "FQDN"),

@@ -6,6 +6,8 @@ from netsim.api.addresses import Cidr, parse_address
 from netsim.api.fields import Json
 from netsim.api.lab_spec import Lab
 from netsim.backends.base import NodeNet
+from netsim.controllers.routes import proxy_row
+from netsim.dataplane.rows import ProxyRow
 from netsim.lab.entrances import Entrances, Watcher, foreign, node_routes
 from netsim.lab.outside import clients, routes
 from netsim.linux.net import Route
@@ -29,25 +31,29 @@ def parsed(**spec: object) -> Lab:
     return Lab.parse({"spec": spec})
 
 
-def node_port_addresses(**proxy: object) -> set[str]:
-    found = node_routes(parsed(proxy=proxy), NODE, Entrances(node_ports=True), OWN)
+def node_port_addresses(proxy: Json, mode: str = "iptables") -> set[str]:
+    lab = parsed(proxy=proxy)
+    row = proxy_row(lab, NODE, mode)
+    found = node_routes(lab, NODE, row, Entrances(node_ports=True), OWN)
     return {str(Cidr(r.prefix, r.length)) for r in found if r.table == 30}
 
 
 def test_node_port_addresses() -> None:
     everywhere = {"172.18.0.2/32", "10.244.1.1/32", "10.244.1.0/32", "127.0.0.0/8"}
-    assert node_port_addresses() == everywhere
-    assert node_port_addresses(localhostNodePorts=False) == everywhere - {"127.0.0.0/8"}
-    only = {"localhostNodePorts": False, "nodePortAddresses": ["primary"]}
-    assert node_port_addresses(**only) == {"172.18.0.2/32"}
+    assert node_port_addresses({}) == everywhere
+    only: dict[str, object] = {"localhostNodePorts": False}
+    assert node_port_addresses(only) == everywhere - {"127.0.0.0/8"}
+    only["nodePortAddresses"] = ["primary"]
+    assert node_port_addresses(only) == {"172.18.0.2/32"}
     only["nodePortAddresses"] = ["10.244.0.0/16", "fd00::/64"]
-    assert node_port_addresses(**only) == {"10.244.1.1/32", "10.244.1.0/32"}
+    assert node_port_addresses(only) == {"10.244.1.1/32", "10.244.1.0/32"}
 
 
 def test_addresses_that_are_routed_already_need_no_route() -> None:
     known = ["172.18.0.3", "10.244.9.9", "10.96.0.1", "172.19.0.5"]
     assert foreign(parsed(), [*map(parse_address, known), EXTERNAL]) == [EXTERNAL]
-    found = node_routes(parsed(), NODE, Entrances(addresses=frozenset({EXTERNAL})), OWN)
+    entrances = Entrances(addresses=frozenset({EXTERNAL}))
+    found = node_routes(parsed(), NODE, ProxyRow(), entrances, OWN)
     assert found == [
         Route(parse_address("172.19.0.0"), 24, "cni0", src=NODE.address),
         Route(EXTERNAL, 32, "cni0", src=NODE.address),
