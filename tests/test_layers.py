@@ -46,13 +46,15 @@ PYTHON_USES: dict[str, set[str]] = {
     "store": {"api", "errors", "maps"},
     "backends": {"dataplane.rows"},
     "controllers": {"api", "store", "backends.base", "dataplane.rows", "maps"},
+    "rules": {"api", "dataplane.rows"},
     "linux": {"errors"},
     "server": {"api", "store", "errors"},
     "lab": {
-        *("api", "backends", "controllers", "dataplane", "errors", "linux", "server", "store"),
+        *("api", "backends", "controllers", "dataplane", "errors", "linux", "rules"),
+        *("server", "store"),
     },
     "bench": {"api", "backends", "controllers", "dataplane", "errors", "lab", "linux", "store"},
-    "cli": {"api", "bench", "errors", "lab", "linux", "server"},
+    "cli": {"api", "bench", "errors", "lab", "linux", "rules", "server"},
 }
 ANYWHERE = {"netsim", "netsim.errors", "netsim.__version__"}
 

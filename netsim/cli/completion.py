@@ -65,6 +65,14 @@ def pods_and_nodes(ctx: click.Context) -> list[str]:
 
 
 @quietly
+def nodes(ctx: click.Context) -> list[str]:
+    """Names of nodes."""
+    from netsim.cli.common import client_of
+
+    return [name for _, name in client_of(ctx.params.get("lab")).names("Node")]
+
+
+@quietly
 def objects(ctx: click.Context) -> list[str]:
     """Kinds for the first word, names of its kind for the next; TYPE/NAME where there is a /."""
     from netsim.api import meta
@@ -75,7 +83,8 @@ def objects(ctx: click.Context) -> list[str]:
     kind = meta.find_kind(words[0] if words else typed.partition("/")[0])
     if not words and "/" not in typed:
         names = [name for k in meta.KINDS for name in (k.plural, *k.short_names)]
-        return [*names, *{c for k in meta.KINDS for c in k.categories}]
+        views = ["rules"] if ctx.info_name == "get" else []
+        return [*names, *{c for k in meta.KINDS for c in k.categories}, *views]
     if kind is None or (words and "/" in words[0]):
         return []
     place = ctx.params.get("namespace") or "default"

@@ -246,6 +246,8 @@ def get_command(
     lab: str | None,
 ) -> None:
     """List objects of a lab: nodes, pods, services, deployments, endpointslices, ..."""
+    if "rules" in what:
+        raise UsageError("rules comes first", hint="netsim get rules [NODE] [OPTIONS]")
     targets = parse_targets(what)
     asked = Asked(
         client_of(lab),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ps": ("lifecycle", "List the labs on this machine."),
     "status": ("status", "Show what runs, what is not ready and what was dropped."),
     "get": ("get", "List objects of a lab."),
+    "get rules": ("rules", "Print the rules that kube-proxy would have written on a node."),
     "describe": ("describe", "Show one object with everything that belongs to it."),
     "apply": ("change", "Create or change objects from files."),
     "delete": ("change", "Delete objects."),
@@ -46,22 +48,22 @@ def name_environment(option: click.Parameter, command: str) -> None:
     """Let NETSIM_<COMMAND>_<FLAG> set an option that has no variable of its own."""
     flags = [word for word in option.opts if word.startswith("--")]
     if isinstance(option, click.Option) and option.envvar is None and flags:
-        option.envvar = f"NETSIM_{command}_{flags[0][2:]}".replace("-", "_").upper()
+        option.envvar = re.sub(r"[- ]", "_", f"NETSIM_{command}_{flags[0][2:]}").upper()
 
 
 class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of COMMANDS."""
-        return list(COMMANDS)
+        """Names of one word in the order of COMMANDS."""
+        return [name for name in COMMANDS if " " not in name]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now; None if there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"netsim.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.split()[-1]}_command")
         for option in command.params:
             name_environment(option, cmd_name)
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # all is imported (netsim.__main__)
@@ -76,7 +78,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; a near miss is named."""
+        """Find the command, of one word or two; a near miss is named."""
+        words = " ".join(args[:2])
+        if len(args) > 1 and words in COMMANDS:
+            return words, self.get_command(ctx, words), args[2:]
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

@@ -85,7 +85,7 @@ def read_terms(service: Json) -> Terms:
         internal_local,
         accessible and text(fields, "externalTrafficPolicy") == local,
         kind in NODE_PORT_TYPES,
-        tuple(dict(reversed(outside)).items()),  # of one address the first counts
+        tuple(reversed(dict(reversed(outside)).items())),  # of one address the first counts
         tuple([found for found in ranges if found is not None]),
     )
 

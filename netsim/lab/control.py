@@ -140,6 +140,11 @@ class Control:
         nodes = sorted(self.infrastructure.nodes_up)
         return await asyncio.to_thread(kernel_drops.of_nodes, nodes, self._open_node)
 
+    @property
+    def health_ports(self) -> Mapping[str, int]:
+        """Where health checks are answered, by "ns/name" of a Service."""
+        return self._health.ports
+
     def _open_node(self, node: str) -> dict[str, int]:
         return self.init.get(node_key(node))
 

@@ -57,6 +57,11 @@ class HealthServers:
         self._servers: dict[Key, asyncio.Server] = {}
         self._known: tuple[object, ...] = ()
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that are answered, by "ns/name" of a Service."""
+        return {"/".join(check.service): port for port, check in self._checks.items()}
+
     async def reconcile(self, checks: Sequence[HealthCheck], nodes: Mapping[str, Hashable]) -> None:
         """Answer these on these nodes, and no others. A port that is taken is logged and left.
 

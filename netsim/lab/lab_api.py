@@ -10,6 +10,8 @@ GET  /netsim/published?revision=N&timeoutSeconds=S
                                           times of N by CLOCK_MONOTONIC, null where not known
 GET  /netsim/services                     rows that the data plane runs
 GET  /netsim/flows?node=NAME              tracked connections of a node
+GET  /netsim/rules?node=NAME&format=iptables-save|nft
+                                          text: what kube-proxy would have written there
 GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
 DELETE /netsim/captures/ID                ID: the Netsim-Capture header of the answer above
 """
@@ -36,6 +38,8 @@ from netsim.lab.initial import in_order, write_steps
 from netsim.lab.pod_logs import PodLogs
 from netsim.lab.status import is_ready, lab_status
 from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
+from netsim.rules import FORMATS, RENDERERS
+from netsim.rules.proxied import proxied
 from netsim.server.api import Hooks
 from netsim.server.app import create_app, serve
 from netsim.server.codec import decode_object
@@ -72,6 +76,7 @@ class LabApi:
         app.router.add_get("/netsim/published", self.published)
         app.router.add_get("/netsim/services", self.services)
         app.router.add_get("/netsim/flows", self.flows)
+        app.router.add_get("/netsim/rules", self.rules)
         app.router.add_get("/netsim/captures", self.capture)
         app.router.add_delete(r"/netsim/captures/{id:\d+}", self.capture_stop)
         return app
@@ -172,6 +177,17 @@ class LabApi:
         except RefusedError as error:
             raise bad_request(str(error)) from None
         return web.json_response(flows_json(found))
+
+    async def rules(self, request: web.Request) -> web.Response:
+        """GET /netsim/rules."""
+        node, how = request.query.get("node", ""), request.query.get("format", FORMATS[0])
+        if how not in FORMATS:
+            raise bad_request(f"format must be one of {', '.join(FORMATS)}")
+        applied, health = self._control.link.applied, self._control.health_ports
+        if applied.lab is None or node not in applied.nodes:
+            raise bad_request(f"node {node} does not run")
+        about = (applied.nodes[node], applied.lab, applied.services, health)
+        return web.Response(text=await asyncio.to_thread(lambda: RENDERERS[how](proxied(*about))))
 
     async def capture(self, request: web.Request) -> web.StreamResponse:
         """GET /netsim/captures: the data plane writes into a pipe, the client reads from it."""

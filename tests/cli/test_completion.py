@@ -78,6 +78,9 @@ def completed(bin_dir: Path, line: str) -> list[str]:
         ("netsim get -o js", ["json", "jsonpath="]),
         ("netsim completion b", ["bash"]),
         ("netsim get depl", ["deployments", "deploy"]),
+        ("netsim get ru", ["rules"]),
+        ("netsim describe ru", []),
+        ("netsim get rules --format n", ["nft"]),
     ],
 )
 def test_words_are_completed_without_a_lab(
@@ -96,6 +99,7 @@ def test_names_complete_to_nothing_without_a_lab(bin_dir: Path, empty_root: Path
     ("line", "words"),
     [
         ("netsim get po cl", ["client"]),
+        ("netsim get rules ", ["node1", "node2"]),
         ("netsim get pods -n shop ", ["till"]),
         ("netsim get po/cl", ["po/client"]),
         ("netsim describe node ", ["node1", "node2"]),

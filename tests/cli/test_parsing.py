@@ -55,6 +55,7 @@ MISTAKES = [
     (["scale", "deploy/web", "--replicas", "-1"], "-1 is not in the range", ""),
     (["up"], "name a topology file", "netsim up examples/quickstart.yaml"),
     (["up", "x.yaml", "--timeout", "-1"], "-1.0 is not in the range", ""),
+    (["get", "-A", "rules"], "rules comes first", "netsim get rules [NODE]"),
     (["get"], "say what: TYPE [NAME...] or TYPE/NAME", "types: labs, nodes"),
     (["get", "pdos"], 'no resource type "pdos"', "did you mean pods?"),
     (["get", "pods,nodse"], 'no resource type "nodse"', "did you mean node?"),

@@ -21,6 +21,7 @@ from netsim.dataplane._core import Engine
 from netsim.dataplane.records import RouteRecord
 from netsim.dataplane.resolve import local_routes
 from netsim.dataplane.rows import NodeRow, ProxyRow, ServiceKey, ServiceRow
+from netsim.maps import SharedMap
 from tests.controllers.world import node as node_object
 from tests.controllers.world import view
 
@@ -60,29 +61,40 @@ def first_packet(src: str, dst: str, port: int, protocol: str, sport: int) -> Pa
     return ip / SCTP(sport=sport, dport=port) / SCTPChunkInit()
 
 
+def node_row(proxy: ProxyRow = PROXY) -> NodeRow:
+    """The node, as upstream's tests have it."""
+    return NodeRow(
+        name=NODE,
+        uid=1,
+        address=number(ADDRESSES["node"]),
+        pod_cidr=number("10.200.0.0"),
+        pod_len=24,
+        cni_addr=number(ADDRESSES["alternate"]),
+        tunnel_addr=number("192.168.99.11"),
+        cluster_cidr=number("10.0.0.0"),
+        cluster_len=8,
+        backend="vxlan",
+        vtep_mac=bytes(6),
+        vni=1,
+        port=8472,
+        mtu=STACK_MTU,
+        flows_max=4096,
+        proxy=proxy,
+    )
+
+
+def rows_of(objects: Iterable[Json]) -> SharedMap[ServiceKey, ServiceRow]:
+    """Rows of the objects, on a cluster of two nodes."""
+    nodes = [node_object(n, labels={}) for n in (NODE, FAR_NODE)]
+    return Compiler().compile(view(*nodes, *objects))
+
+
 class Emulated:
     """The node, with the objects in place. Use as a context manager."""
 
     def __init__(self, objects: Iterable[Json], proxy: ProxyRow = PROXY) -> None:
         self.engine = Engine(seed=1)
-        self.row = NodeRow(
-            name=NODE,
-            uid=1,
-            address=number(ADDRESSES["node"]),
-            pod_cidr=number("10.200.0.0"),
-            pod_len=24,
-            cni_addr=number(ADDRESSES["alternate"]),
-            tunnel_addr=number("192.168.99.11"),
-            cluster_cidr=number("10.0.0.0"),
-            cluster_len=8,
-            backend="vxlan",
-            vtep_mac=bytes(6),
-            vni=1,
-            port=8472,
-            mtu=STACK_MTU,
-            flows_max=4096,
-            proxy=proxy,
-        )
+        self.row = node_row(proxy)
         self.node = self.engine.node_add(self.row)
         self.stack = self.engine.iface_queue(self.node, "stack", "cni0", mtu=STACK_MTU)
         self.engine.routes([RouteRecord(0, 0, "stack")])
@@ -95,8 +107,7 @@ class Emulated:
 
     def apply(self, objects: Iterable[Json]) -> None:
         """Make these the objects that there are."""
-        nodes = [node_object(n, labels={}) for n in (NODE, FAR_NODE)]
-        rows = Compiler().compile(view(*nodes, *objects))
+        rows = rows_of(objects)
         for key in [key for key in self.applied if key not in rows]:
             self.engine.service_remove(key)
         for key, row in rows.items():
@@ -183,7 +194,7 @@ def objects_of(services: Sequence[Json]) -> list[Json]:
                 "kind": "Service",
                 "metadata": {
                     "name": name,
-                    "namespace": "ns",
+                    "namespace": given.get("namespace", "ns"),
                     "labels": given.get("labels", {}),
                 },
                 "spec": given["spec"],
@@ -199,7 +210,7 @@ def objects_of(services: Sequence[Json]) -> list[Json]:
                     "kind": "EndpointSlice",
                     "metadata": {
                         "name": f"{name}-{index}",
-                        "namespace": "ns",
+                        "namespace": given.get("namespace", "ns"),
                         "labels": {"kubernetes.io/service-name": name},
                     },
                     "addressType": "IPv4",

@@ -33,7 +33,7 @@ FRONTENDS = [
     (
         "external addresses",
         web(port(80), externalIPs=["192.0.2.1", "192.0.2.002", "fd00::1", "x", "0.0.0.0"]),
-        [("192.0.2.2", 80, "external-ip"), ("192.0.2.1", 80, "external-ip")],
+        [("192.0.2.1", 80, "external-ip"), ("192.0.2.2", 80, "external-ip")],
     ),
     (
         "a load balancer, which the proxy is not to go past",

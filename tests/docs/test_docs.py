@@ -45,13 +45,20 @@ def check(parsed: click.Command, args: list[str]) -> list[str]:
     return rest
 
 
+def check_words(words: list[str]) -> None:
+    """Parse what is behind a command of one word or two."""
+    name, found, rest = cli.resolve_command(click.Context(cli), words)
+    assert found is not None, f"there is no command {name}"
+    check(found, rest)
+
+
 @every_page
 def test_commands_and_their_options_exist(page: Path) -> None:
     for args in pages.netsim_commands(page):
         try:
-            name, *rest = check(cli, args) or ["--version"]
-            if name != "--version" and not PLACEHOLDER.fullmatch(name):
-                check(command(name), rest)
+            words = check(cli, args) or ["--version"]
+            if words[0] != "--version" and not PLACEHOLDER.fullmatch(words[0]):
+                check_words(words)
         except click.UsageError as error:
             pytest.fail(f"netsim {shlex.join(args)}: {error.format_message()}")
 
@@ -62,8 +69,7 @@ def test_examples_of_help_texts_exist_too() -> None:
         found = re.findall(rf"netsim ({name} [^\n|>)]*)", epilog)
         assert found, f"netsim {name} --help has no example"
         for line in found:
-            args = shlex.split(line, comments=True)
-            check(command(args[0]), args[1:])
+            check_words(shlex.split(line, comments=True))
 
 
 @every_page
