@@ -43,13 +43,14 @@ struct worker {
 	uint64_t tick_ns; /* next look for expired flows; 0: there are no flows */
 	uint64_t processed;
 	uint64_t processed_at_tick;
-	uint64_t spin_until_ns; /* POLLING_SPIN: when to sleep if nothing comes */
-	uint64_t worked_ns;     /* when the last packets came */
+	uint64_t spin_until_ns;     /* POLLING_SPIN: when to sleep if nothing comes */
+	uint64_t worked_ns;         /* when the last packets came */
+	_Atomic uint64_t looked_ns; /* time of looks that found nothing and did not sleep */
 
 	pthread_t thread;
-	uint64_t cpu_ns; /* of its thread, as engine_balance() saw it last */
-	bool running;    /* control thread's own */
-	bool leaving;    /* worker's own: the loop ends */
+	uint64_t work_ns; /* processor time less looks, as engine_balance() saw it last */
+	bool running;     /* control thread's own */
+	bool leaving;     /* worker's own: the loop ends */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
 

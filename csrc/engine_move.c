@@ -6,8 +6,9 @@
  * packets for the node in its rings. The new worker then watches the other ifaces. Packets that
  * lie in a descriptor meanwhile stay there, those in rings follow (fabric.c).
  *
- * Balancing compares processor time of the workers' threads, which costs them nothing; only an
- * overloaded one is asked which node makes how much of it.
+ * Balancing compares what the workers' threads have to do, which costs them nothing; only an
+ * overloaded one is asked which node makes how much of it. Workers with little to do are joined:
+ * a packet that passes through two nodes then wakes one thread, not two.
  */
 #include "engine.h"
 
@@ -18,7 +19,8 @@
 #include "iface_link.h"
 
 enum {
-	BUSY_PERCENT = 75, /* of a processor: a worker that may be relieved */
+	BUSY_PERCENT = 85, /* of a processor: a worker that may be relieved */
+	IDLE_PERCENT = 80, /* two workers that do not make more together are joined */
 	GAIN_PERCENT = 10, /* that the busier of the two must win */
 	BYTES_PER_WORK = 4096,
 };
@@ -119,17 +121,18 @@ int engine_node_move(struct engine *e, uint32_t node, unsigned worker)
 	return node_move(e, n, &e->workers[worker]);
 }
 
-/* Processor time of a worker's thread since the last look, in percent of @passed_ns. */
+/* What a worker's thread has worked since the last look, in percent of @passed_ns. */
 static uint64_t busy_percent(struct worker *w, uint64_t passed_ns)
 {
-	uint64_t before = w->cpu_ns;
+	uint64_t before = w->work_ns, looked;
 	struct timespec t;
 	clockid_t clock;
 
 	if (!w->running || pthread_getcpuclockid(w->thread, &clock) || clock_gettime(clock, &t))
 		return 0;
-	w->cpu_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-	return before && w->cpu_ns > before ? (w->cpu_ns - before) * 100 / passed_ns : 0;
+	looked = atomic_load_explicit(&w->looked_ns, memory_order_relaxed);
+	w->work_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec - looked;
+	return before && w->work_ns > before ? (w->work_ns - before) * 100 / passed_ns : 0;
 }
 
 static uint64_t work_of(const struct node *n)
@@ -177,11 +180,46 @@ static int64_t choose_node(struct worker *w, void *arg)
 	return 0;
 }
 
+/* Moves a node from a worker that is overloaded. Returns how many. */
+static int relieve(struct engine *e, const uint64_t *busy, unsigned most, unsigned least)
+{
+	struct choice c = {busy[most], busy[most] - busy[least], NULL};
+
+	engine_call(&e->workers[most], choose_node, &c);
+	if (!c.best)
+		return 0;
+	return node_move(e, c.best, &e->workers[least]) ? 0 : 1;
+}
+
+/* Gives all nodes of the idlest worker that has any to the next one. Returns how many. */
+static int join_idle(struct engine *e, const uint64_t *busy)
+{
+	struct worker *from = NULL, *to = NULL;
+	int moved = 0;
+
+	for (unsigned n = e->worker_count; n-- > 0;) {
+		struct worker *w = &e->workers[n];
+
+		if (!w->node_count)
+			continue;
+		if (!from || busy[n] < busy[from->index]) {
+			to = from;
+			from = w;
+		} else if (!to || busy[n] < busy[to->index]) {
+			to = w;
+		}
+	}
+	if (!to || busy[from->index] + busy[to->index] > IDLE_PERCENT)
+		return 0;
+	while (from->node_count && !node_move(e, from->nodes[from->node_count - 1], to))
+		moved++;
+	return moved;
+}
+
 int engine_balance(struct engine *e)
 {
 	uint64_t now = engine_now(e), busy[WORKERS_MAX], passed = now - e->balanced_ns;
 	unsigned most = 0, least = 0;
-	struct choice c;
 
 	if (e->worker_count < 2 || passed == 0)
 		return 0;
@@ -193,11 +231,7 @@ int engine_balance(struct engine *e)
 		if (busy[n] < busy[least])
 			least = n;
 	}
-	if (busy[most] < BUSY_PERCENT || e->config.polling == POLLING_BUSY)
+	if (e->config.polling == POLLING_BUSY)
 		return 0;
-	c = (struct choice){busy[most], busy[most] - busy[least], NULL};
-	engine_call(&e->workers[most], choose_node, &c);
-	if (!c.best)
-		return 0;
-	return node_move(e, c.best, &e->workers[least]) ? 0 : 1;
+	return busy[most] < BUSY_PERCENT ? join_idle(e, busy) : relieve(e, busy, most, least);
 }

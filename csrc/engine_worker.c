@@ -28,6 +28,7 @@ enum {
 	TRACE_RECORDS = 16384,
 	READY_ROUNDS = 128,       /* batches from memory in one cycle */
 	SPIN_PACKETS = 4,         /* one each way, through two nodes */
+	LOOK_NS_MAX = 3000,       /* a look that took longer let another thread run */
 	EXPIRE_BUDGET_BUSY = 512, /* flow records per node and tick */
 	EXPIRE_BUDGET_IDLE = 8192,
 };
@@ -152,8 +153,8 @@ static bool has_work(const struct worker *w)
 	       fabric_waiting(w->engine->fabric, w->index);
 }
 
-/* Says that it sleeps, then looks whether it may. */
-static void sleep_until_ready(struct worker *w)
+/* Says that it sleeps, then looks whether it may. False: it did not try to. */
+static bool sleep_until_ready(struct worker *w)
 {
 	uint64_t timeout = UINT64_MAX;
 
@@ -162,7 +163,7 @@ static void sleep_until_ready(struct worker *w)
 		poller_wait(&w->poller, 0);
 		if (!has_work(w))
 			sched_yield(); /* to the programs that would give it something to do */
-		return;
+		return false;
 	}
 	atomic_store(&w->notified, false);
 	atomic_store(&w->asleep, 1);
@@ -172,6 +173,7 @@ static void sleep_until_ready(struct worker *w)
 		timeout = w->tick_ns > w->now_ns ? w->tick_ns - w->now_ns : 0;
 	poller_wait(&w->poller, timeout);
 	atomic_store(&w->asleep, 0);
+	return true;
 }
 
 /* Looking pays where somebody waits for each answer: a packet or two at a time, soon after the last
@@ -188,12 +190,22 @@ static void spin_or_not(struct worker *w, uint64_t packets)
 	w->worked_ns = w->now_ns;
 }
 
+/* Keeps time of which the worker only looked apart from work, for engine_balance(). */
+static void count_look(struct worker *w, uint64_t began_ns)
+{
+	uint64_t took = w->now_ns - began_ns;
+	uint64_t sum = atomic_load_explicit(&w->looked_ns, memory_order_relaxed);
+
+	atomic_store_explicit(&w->looked_ns, sum + (took < LOOK_NS_MAX ? took : LOOK_NS_MAX),
+			      memory_order_relaxed);
+}
+
 static void cycle(struct worker *w)
 {
 	struct engine *e = w->engine;
-	uint64_t before = w->processed;
+	uint64_t before = w->processed, began_ns = w->now_ns;
+	bool slept = sleep_until_ready(w);
 
-	sleep_until_ready(w);
 	w->now_ns = engine_now(e);
 	tables_enter(e->tables, w->index);
 	atomic_store_explicit(&w->revision, atomic_load(&e->tables->revision),
@@ -201,6 +213,8 @@ static void cycle(struct worker *w)
 	fabric_collect(e->fabric, w->index, w->pool);
 	receive_ready(w);
 	spin_or_not(w, w->processed - before);
+	if (!slept && w->processed == before)
+		count_look(w, began_ns);
 	if (w->tick_ns && w->now_ns >= w->tick_ns)
 		tick(w);
 	else if (!w->tick_ns && w->processed != before)

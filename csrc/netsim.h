@@ -44,7 +44,9 @@ int engine_node_add(struct engine *e, const struct node_config *config, uint32_t
 int engine_node_remove(struct engine *e, uint32_t id);
 /* flows, ifaces and packets under way go with it; -EINVAL: no such worker */
 int engine_node_move(struct engine *e, uint32_t node, unsigned worker);
-/* to be called now and then: takes a node from an overloaded worker; returns nodes moved */
+/* to be called now and then: takes a node from an overloaded worker, or joins workers that have
+ * little to do; returns nodes moved
+ */
 int engine_balance(struct engine *e);
 /* name: nothing; rows: pods of this node (ROUTE_POD, index iface id) and addresses of its stack */
 int engine_node_routes(struct engine *e, uint32_t node, const struct route_row *rows, size_t count);

@@ -23,7 +23,7 @@ from netsim.dataplane.io_methods import io_method, io_reason
 from netsim.dataplane.plan import plan
 from netsim.dataplane.rows import Changes, Tables
 
-BALANCE_MIN_S = 0.2  # or the shares of processors say nothing
+BALANCE_MIN_S = 0.08  # or the shares of processors say nothing
 log = logging.getLogger(__name__)
 
 KINDS: tuple[tuple[type[Exception], str], ...] = (
@@ -93,12 +93,13 @@ class DataPlane:
         return self._running and self._hello is not None and self._hello.workers > 1
 
     def balance(self) -> None:
-        """Take a node from a worker that has too much to do."""
+        """Take a node from a worker that has too much to do, or join workers that have little."""
         now_s = time.monotonic()
         if self.balances and now_s - self._balanced_s >= BALANCE_MIN_S:
             self._balanced_s = now_s
-            if self.applier.engine.balance():
-                log.info("a node moved to a worker with less to do")
+            moved = self.applier.engine.balance()
+            if moved:
+                log.debug("%d nodes moved between workers", moved)
 
     def leave(self, session: Session) -> None:
         """End what a connection has started, when it goes."""

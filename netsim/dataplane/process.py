@@ -35,7 +35,7 @@ log = logging.getLogger("netsim.dataplane")
 CHUNK_BYTES = 1 << 18
 YOUNG_MAX = 200_000  # net allocations before the collector looks at them: rows of 10,000 services
 FDS_MAX = 8
-BALANCE_S = 0.25  # between looks at how busy the workers are
+BALANCE_S = 0.1  # between looks at how busy the workers are
 CLIENT_TIMEOUT_S = 10.0  # a client that does not read its answer is let go
 
 

@@ -185,3 +185,18 @@ def test_a_node_that_moves_takes_its_connections_and_loses_nothing() -> None:
         c.engine.node_move(99, 0)
     assert c.engine.balance() == 0
     c.engine.close()
+
+
+def test_workers_with_little_to_do_are_joined() -> None:
+    c = fabric("vxlan", 3, workers=3)
+    c.engine.start()
+    moved = [c.engine.balance() for _ in range(4)]
+    assert moved[0] == 1
+    assert moved[1] in (1, 2)  # whichever worker had two
+    assert moved[2:] == [0, 0]
+    c.engine.inject(c.pods[0], udp_packet())
+    until = time.monotonic() + 10
+    while not c.engine.iface_stats(c.pods[1]).tx_packets and time.monotonic() < until:
+        time.sleep(0.01)
+    assert c.engine.iface_stats(c.pods[1]).tx_packets == 1
+    c.engine.close()
