@@ -68,7 +68,8 @@ PXD = sorted(str(path) for path in Path("netsim/dataplane").glob("*.pxd"))
 def is_table(source: str) -> bool:
     """Whether a C file belongs to the tables: ranks 0 to 2, which build without the packet path."""
     stem = Path(source).stem
-    return "table" in stem or stem.startswith(("checksum", "endpoint_", "flow_", "service"))
+    mine = ("checksum", "endpoint_", "flow_", "frontend_", "service")
+    return "table" in stem or stem.startswith(mine)
 
 
 def extensions() -> list[Extension]:

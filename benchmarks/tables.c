@@ -257,8 +257,10 @@ static void affinity_renew(uint64_t count)
 {
 	for (uint64_t n = 0; n < count; n++) {
 		uint32_t client = shuffled(n);
+		const struct affinity_key key = {
+		    .client = numbered(client), .service = 1, .slot = client, .generation = 1};
 
-		found += affinity_set(affinity, 1, numbered(client), client, 1, NS_PER_S);
+		found += affinity_set(affinity, &key, NS_PER_S, 10800);
 	}
 }
 
@@ -272,7 +274,9 @@ static void affinity_look(uint64_t count)
 
 static void affinity_operations(void)
 {
-	must(affinity_table_new(&affinity, 65535, 1));
+	const struct affinity_limit limit = {100, true};
+
+	must(affinity_table_new(&affinity, 65535, &limit, 1));
 	affinity_renew(size);
 	measure("find", OPERATIONS, affinity_look);
 	measure("set", OPERATIONS, affinity_renew);

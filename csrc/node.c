@@ -11,7 +11,7 @@
 
 enum {
 	FRAGMENTS_MAX = 1024,
-	AFFINITY_MAX = 65535, /* as an nftables affinity set (P-37) */
+	AFFINITY_MAX = 4 * 65536, /* an nftables set is full at 65535 (P-37) */
 	INDEX_BITS_MIN = 3,
 	IPV4_MTU_MIN = 68, /* RFC 791 */
 	VNI_MAX = 0xffffff,
@@ -59,7 +59,8 @@ static int make_tables(struct node *n, struct flow_arena *arena, uint64_t seed)
 	err = fragment_table_new(&n->fragments, FRAGMENTS_MAX, random_next(&n->random));
 	if (err)
 		return err;
-	return affinity_table_new(&n->affinity, AFFINITY_MAX, random_next(&n->random));
+	return affinity_table_new(&n->affinity, AFFINITY_MAX, &c->proxy.affinity,
+				  random_next(&n->random));
 }
 
 int node_new(struct node **out, const struct node_config *config, struct tables *tables,

@@ -41,7 +41,9 @@ struct proxy_config {
 	uint8_t detector; /* enum local_detector */
 	bool masquerade_all;
 	bool localhost_node_ports; /* node ports at 127.0.0.0/8 */
+	uint8_t refused_at;        /* enum frontend_flags: their addresses have no other ports */
 	uint8_t range_count;       /* 0: node ports at every address of the node */
+	struct affinity_limit affinity;
 	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
 };
 
@@ -74,7 +76,7 @@ struct node_stats {
 	uint64_t flows_expired;   /* forgotten when their time was over */
 	uint64_t flows_stale;     /* UDP flows chosen anew because the endpoint left */
 	uint64_t service_hits;    /* new flows sent to an endpoint */
-	uint64_t service_rejects; /* answered with ICMP port unreachable: no endpoints */
+	uint64_t service_rejects; /* answered with ICMP port unreachable: no endpoints, no port */
 	uint64_t affinity_hits;
 	uint64_t affinity_evicted;
 	uint64_t masquerade_collisions;

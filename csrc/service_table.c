@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* service_table.c - one writer, many readers without locks.
  *
- * Theory: the index is an open-addressed array of pointers to frontends, which are part of
- * immutable services, at most half used, so that every probe ends. A change stores one pointer per
- * frontend with release order; a removal leaves a tombstone, which later additions use again. When
- * the index fills up, the writer copies the pointers to a new one, swaps it in and retires the old:
- * a reader finishes its probe in whichever it began. A frontend is replaced in its own place, so
- * that readers see the old one or the new one but never none.
+ * Theory: services are immutable, and what readers find are their frontends, in an index by key and
+ * one by address (frontend_index.h).
  *
  * The writer ends the generations of departed endpoints after the swap: a reader that picked one
  * just before remembers a stale generation and chooses anew on its next packet.
@@ -20,71 +16,60 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { INDEX_MIN = 16, NOT_FOUND = UINT32_MAX };
+enum { NOT_FOUND = UINT32_MAX };
 
-/* No key is equal to its: padding is zero elsewhere. */
-static const struct frontend tombstone = {.key = {.pad = {1}}};
-
-static inline bool key_equal(const struct service_key *a, const struct service_key *b)
+static uint64_t address_hash(struct addr addr, uint64_t seed)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	return mix64((addr.w[0] ^ seed) * UINT64_C(0x9e3779b97f4a7c15) + addr.w[1]);
 }
 
-static size_t index_bytes(uint64_t places)
+static uint64_t by_address(const struct frontend *f, uint64_t seed)
 {
-	return sizeof(struct service_index) + places * sizeof(frontend_ref);
+	return address_hash(f->key.addr, seed);
 }
 
-static struct service_index *index_new(uint64_t places)
+static uint64_t by_key(const struct frontend *f, uint64_t seed)
 {
-	struct service_index *x = calloc(1, index_bytes(places));
-
-	if (x)
-		x->mask = places - 1;
-	return x;
-}
-
-static struct service_index *index_own(const struct service_table *t)
-{
-	return atomic_load_explicit(&t->index, memory_order_relaxed);
+	return service_key_hash(&f->key, seed);
 }
 
 int service_table_new(struct service_table **out, uint64_t seed)
 {
 	struct service_table *t = calloc(1, sizeof(*t));
-	struct service_index *x = index_new(INDEX_MIN);
 
-	if (!t || !x || endpoint_slots_init(&t->slots)) {
-		free(x);
+	if (!t)
+		return -ENOMEM;
+	if (frontend_index_init(&t->keys) || frontend_index_init(&t->addresses) ||
+	    endpoint_slots_init(&t->slots)) {
+		frontend_index_fini(&t->keys);
+		frontend_index_fini(&t->addresses);
 		free(t);
 		return -ENOMEM;
 	}
 	t->seed = seed;
 	atomic_init(&t->udp_generation, 1);
-	t->bytes = sizeof(*t) + index_bytes(INDEX_MIN);
-	atomic_init(&t->index, x);
 	*out = t;
 	return 0;
 }
 
 void service_table_free(struct service_table *t)
 {
+	const struct frontend_places *p;
 	struct retired *all = NULL;
-	struct service_index *x;
 
 	if (!t)
 		return;
-	x = index_own(t);
-	for (uint64_t i = 0; i <= x->mask; i++) {
-		const struct frontend *f =
-		    atomic_load_explicit(&x->places[i], memory_order_relaxed);
+	p = frontend_index_places(&t->keys);
+	for (uint64_t i = 0; i <= p->mask; i++) {
+		const struct frontend *f = frontend_at(p, i);
 
 		if (f && f->flags & FRONTEND_OWN)
 			retired_push(&all, service_retired(f->service));
 	}
 	retired_free(all);
 	endpoint_slots_fini(&t->slots);
-	free(x);
+	frontend_index_fini(&t->keys);
+	frontend_index_fini(&t->addresses);
 	free(t->scratch);
 	free(t);
 }
@@ -92,13 +77,24 @@ void service_table_free(struct service_table *t)
 const struct frontend *service_table_find(const struct service_table *t,
 					  const struct service_key *key, uint64_t hash)
 {
-	struct service_index *x = atomic_load_explicit(&t->index, memory_order_acquire);
+	const struct frontend_places *p = frontend_index_places(&t->keys);
 
 	for (uint64_t i = hash;; i++) {
-		const struct frontend *f =
-		    atomic_load_explicit(&x->places[i & x->mask], memory_order_acquire);
+		const struct frontend *f = frontend_at(p, i);
 
-		if (!f || key_equal(&f->key, key))
+		if (!f || service_key_equal(&f->key, key))
+			return f;
+	}
+}
+
+bool service_table_has_address(const struct service_table *t, struct addr addr, uint32_t flags)
+{
+	const struct frontend_places *p = frontend_index_places(&t->addresses);
+
+	for (uint64_t i = address_hash(addr, t->seed);; i++) {
+		const struct frontend *f = frontend_at(p, i);
+
+		if (!f || (f->flags & flags && addr_equal(f->key.addr, addr)))
 			return f;
 	}
 }
@@ -110,72 +106,17 @@ size_t service_table_count(const struct service_table *t)
 
 size_t service_table_bytes(const struct service_table *t)
 {
-	return t->bytes + endpoint_slots_bytes(&t->slots) + t->scratch_room * sizeof(t->scratch[0]);
-}
-
-/* Where a key is, or NULL. */
-static frontend_ref *place_find(struct service_table *t, const struct service_key *key)
-{
-	struct service_index *x = index_own(t);
-
-	for (uint64_t i = service_table_hash(t, key);; i++) {
-		frontend_ref *place = &x->places[i & x->mask];
-		const struct frontend *f = atomic_load_explicit(place, memory_order_relaxed);
-
-		if (!f)
-			return NULL;
-		if (key_equal(&f->key, key))
-			return place;
-	}
-}
-
-/* Where a key that is not in the index goes. */
-static frontend_ref *place_free(struct service_index *x, uint64_t hash)
-{
-	for (uint64_t i = hash;; i++) {
-		frontend_ref *place = &x->places[i & x->mask];
-		const struct frontend *f = atomic_load_explicit(place, memory_order_relaxed);
-
-		if (!f || f == &tombstone)
-			return place;
-	}
+	return sizeof(*t) + t->bytes + frontend_index_bytes(&t->keys) +
+	       frontend_index_bytes(&t->addresses) + endpoint_slots_bytes(&t->slots) +
+	       t->scratch_room * sizeof(t->scratch[0]);
 }
 
 /* The service that has a key for its own, or NULL. */
 static const struct service *service_named(struct service_table *t, const struct service_key *key)
 {
-	const frontend_ref *place = place_find(t, key);
-	const struct frontend *f = place ? atomic_load_explicit(place, memory_order_relaxed) : NULL;
+	const struct frontend *f = frontend_index_named(&t->keys, service_table_hash(t, key), key);
 
 	return f && f->flags & FRONTEND_OWN ? f->service : NULL;
-}
-
-/* Makes room for @more frontends: a new index without tombstones when the old one is half used. */
-static int index_reserve(struct service_table *t, size_t more, struct retired **retired)
-{
-	struct service_index *old = index_own(t), *x;
-	uint64_t places = INDEX_MIN;
-
-	if (2 * (t->used + more) <= old->mask + 1)
-		return 0;
-	while (places < 4 * (t->count + more))
-		places *= 2;
-	x = index_new(places);
-	if (!x)
-		return -ENOMEM;
-	for (uint64_t i = 0; i <= old->mask; i++) {
-		const struct frontend *f =
-		    atomic_load_explicit(&old->places[i], memory_order_relaxed);
-
-		if (f && f != &tombstone)
-			atomic_store_explicit(place_free(x, service_table_hash(t, &f->key)), f,
-					      memory_order_relaxed);
-	}
-	t->used = t->count;
-	t->bytes += index_bytes(places) - index_bytes(old->mask + 1);
-	atomic_store_explicit(&t->index, x, memory_order_release);
-	retired_push(retired, &old->retired);
-	return 0;
 }
 
 static int scratch_reserve(struct service_table *t, size_t places)
@@ -237,10 +178,10 @@ static int keys_check(struct service_table *t, const struct service *s)
 	const struct frontend *f = s->frontends;
 
 	for (uint32_t i = 0; i < s->frontend_count; i++) {
-		if (key_equal(&f[i].key, &s->own.key))
+		if (service_key_equal(&f[i].key, &s->own.key))
 			return -EINVAL;
 		for (uint32_t k = 0; k < i; k++)
-			if (key_equal(&f[i].key, &f[k].key))
+			if (service_key_equal(&f[i].key, &f[k].key))
 				return -EINVAL;
 		if (service_named(t, &f[i].key))
 			return -EEXIST;
@@ -269,30 +210,24 @@ static void slots_assign(struct service_table *t, const struct service *old, str
 	}
 }
 
-/* Makes a frontend visible, in the place of what has its key. There is room. */
-static void frontend_show(struct service_table *t, const struct frontend *f)
+static bool has_address(const struct frontend *f)
 {
-	frontend_ref *place = place_find(t, &f->key);
-
-	if (!place) {
-		place = place_free(index_own(t), service_table_hash(t, &f->key));
-		t->used += !atomic_load_explicit(place, memory_order_relaxed);
-		t->count++;
-		if (f->key.proto == PROTO_UDP)
-			atomic_fetch_add_explicit(&t->udp_generation, 1, memory_order_release);
-	}
-	atomic_store_explicit(place, f, memory_order_release);
+	return (f->key.addr.w[0] | f->key.addr.w[1]) != 0; /* else a node port */
 }
 
-/* Takes a frontend out of sight, unless something else has its key by now. */
+static void frontend_show(struct service_table *t, const struct frontend *f)
+{
+	if (frontend_index_show(&t->keys, by_key(f, t->seed), f) && f->key.proto == PROTO_UDP)
+		atomic_fetch_add_explicit(&t->udp_generation, 1, memory_order_release);
+	if (has_address(f))
+		frontend_index_show(&t->addresses, by_address(f, t->seed), f);
+}
+
 static void frontend_hide(struct service_table *t, const struct frontend *f)
 {
-	frontend_ref *place = place_find(t, &f->key);
-
-	if (!place || atomic_load_explicit(place, memory_order_relaxed) != f)
-		return;
-	atomic_store_explicit(place, &tombstone, memory_order_release);
-	t->count--;
+	frontend_index_hide(&t->keys, by_key(f, t->seed), f);
+	if (has_address(f))
+		frontend_index_hide(&t->addresses, by_address(f, t->seed), f);
 }
 
 /* Takes @old out of sight where @now is not; ends the generations of endpoints that did not stay.
@@ -319,18 +254,22 @@ static int change_prepare(struct service_table *t, const struct service_spec *sp
 			  struct service **out, size_t *mask, struct retired **retired)
 {
 	struct service *s;
+	size_t more;
 	int err;
 
 	err = service_new(&s, spec);
 	if (err)
 		return err;
+	more = 1 + (size_t)s->frontend_count;
 	err = endpoint_slots_reserve(&t->slots, s->count);
 	if (!err)
 		err = endpoints_enter(t, s, mask);
 	if (!err)
 		err = keys_check(t, s);
 	if (!err)
-		err = index_reserve(t, 1 + (size_t)s->frontend_count, retired);
+		err = frontend_index_reserve(&t->keys, more, by_key, t->seed, retired);
+	if (!err)
+		err = frontend_index_reserve(&t->addresses, more, by_address, t->seed, retired);
 	if (err) {
 		retired_free(service_retired(s));
 		return err;

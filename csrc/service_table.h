@@ -16,28 +16,20 @@
 
 #include "base.h"
 #include "endpoint_slots.h"
+#include "frontend_index.h"
 #include "retired.h"
 #include "service.h"
 
-typedef _Atomic(const struct frontend *) frontend_ref;
-
-struct service_index {
-	struct retired retired;
-	uint64_t mask;
-	frontend_ref places[];
-};
-
 /* service_table.c's own; here so that what the packet path asks can be inlined. */
 struct service_table {
-	_Atomic(struct service_index *) index;
+	struct frontend_index keys;      /* by key */
+	struct frontend_index addresses; /* those that have one, by it */
 	struct endpoint_slots slots;
 	uint64_t seed;
 	_Atomic uint32_t udp_generation; /* changes when a key of UDP is new */
 
 	/* the writer's own */
 	size_t services;
-	size_t count;      /* frontends */
-	size_t used;       /* places that are not NULL: frontends and tombstones */
 	uint32_t *scratch; /* positions of a spec's endpoints by hash */
 	size_t scratch_room;
 	size_t bytes;
@@ -91,14 +83,19 @@ static inline uint32_t service_table_udp_generation(const struct service_table *
 	return atomic_load_explicit(&t->udp_generation, memory_order_acquire);
 }
 
-static inline uint64_t service_table_hash(const struct service_table *t,
-					  const struct service_key *k)
+static inline uint64_t service_key_hash(const struct service_key *k, uint64_t seed)
 {
 	uint64_t w[3];
 
 	memcpy(w, k, sizeof(w));
-	return mix64((w[0] ^ t->seed) * UINT64_C(0x9e3779b97f4a7c15) + w[1] +
+	return mix64((w[0] ^ seed) * UINT64_C(0x9e3779b97f4a7c15) + w[1] +
 		     w[2] * UINT64_C(0xc2b2ae3d27d4eb4f));
+}
+
+static inline uint64_t service_table_hash(const struct service_table *t,
+					  const struct service_key *k)
+{
+	return service_key_hash(k, t->seed);
 }
 
 /**
@@ -112,14 +109,22 @@ static inline uint64_t service_table_hash(const struct service_table *t,
 const struct frontend *service_table_find(const struct service_table *t,
 					  const struct service_key *key, uint64_t hash);
 
+/**
+ * service_table_has_address() - Whether there is a service at an address (any thread, no lock)
+ * @t:		table
+ * @addr:	asked for
+ * @flags:	enum frontend_flags: only frontends with one of them count
+ */
+bool service_table_has_address(const struct service_table *t, struct addr addr, uint32_t flags);
+
 /* A find in steps, as a flow table's: service_table_prefetch() for all of a batch, then
  * service_table_prefetch_frontend(), then service_table_find().
  */
 static inline const frontend_ref *service_table_place(const struct service_table *t, uint64_t hash)
 {
-	struct service_index *x = atomic_load_explicit(&t->index, memory_order_acquire);
+	struct frontend_places *p = frontend_index_places(&t->keys);
 
-	return &x->places[hash & x->mask];
+	return &p->at[hash & p->mask];
 }
 
 static inline void service_table_prefetch(const struct service_table *t, uint64_t hash)

@@ -5,7 +5,8 @@
  * which endpoints, and in whose name, is one row of the table below (3.5, 3.6). Choice: the first
  * endpoint, in the set's order, that the client had while affinity holds (P-30..P-38), else each
  * with probability 1/n (P-20). No endpoints: port unreachable, for TCP too (P-60), or nothing at
- * all where only the Local policy keeps them away (P-61).
+ * all where only the Local policy keeps them away (P-61). What the proxy says of a Service's other
+ * ports, and to ping, depends on its mode (3.11).
  */
 #include "stage.h"
 
@@ -121,6 +122,18 @@ static const struct endpoint *affine(const struct stage_ctx *ctx, const struct p
 	return NULL;
 }
 
+static void remember(const struct stage_ctx *ctx, const struct packet *p)
+{
+	const struct affinity_key key = {.client = p->key.src,
+					 .service = p->service->id,
+					 .slot = p->endpoint->slot,
+					 .generation = p->endpoint->generation};
+	struct node *n = ctx->node;
+
+	if (affinity_set(n->affinity, &key, ctx->now_ns, p->service->affinity_s))
+		n->stats.affinity_evicted++;
+}
+
 static void choose(const struct stage_ctx *ctx, struct packet *p, struct endpoint_set set)
 {
 	const struct service *s = p->service;
@@ -136,9 +149,8 @@ static void choose(const struct stage_ctx *ctx, struct packet *p, struct endpoin
 		p->endpoint = e;
 		trace_choice(ctx, p, TRACE_SERVICE_CHOSEN, set);
 	}
-	if (s->affinity_s &&
-	    affinity_set(n->affinity, s->id, p->key.src, e->slot, e->generation, ctx->now_ns))
-		n->stats.affinity_evicted++;
+	if (s->affinity_s)
+		remember(ctx, p);
 }
 
 /* A load balancer's address is open to the ranges; if the node is in one, also to what the node
@@ -151,7 +163,8 @@ static bool in_ranges(const struct node *n, const struct packet *p)
 		service_accepts(p->service, n->config.address));
 }
 
-static void reject(const struct stage_ctx *ctx, struct packet *p)
+static void reject(const struct stage_ctx *ctx, struct packet *p, uint32_t service,
+		   enum drop_reason why)
 {
 	/* rejected where it would be forwarded, which is too late for a TTL of 1 */
 	if (packet_ipv4(p)->ttl <= 1 && !iface_is_own_kernel(p->in)) {
@@ -159,8 +172,8 @@ static void reject(const struct stage_ctx *ctx, struct packet *p)
 		return;
 	}
 	ctx->node->stats.service_rejects++;
-	stage_trace(ctx, p, TRACE_SERVICE, TRACE_SERVICE_REJECTED, p->service->id, 0);
-	packet_reply(p, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, DROP_NO_ENDPOINT);
+	stage_trace(ctx, p, TRACE_SERVICE, TRACE_SERVICE_REJECTED, service, 0);
+	packet_reply(p, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, why);
 }
 
 static void serve(const struct stage_ctx *ctx, struct packet *p, const struct frontend *f)
@@ -182,7 +195,7 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	} else if (s->served) {
 		packet_drop(p, DROP_NO_LOCAL_ENDPOINT);
 	} else {
-		reject(ctx, p);
+		reject(ctx, p, s->id, DROP_NO_ENDPOINT);
 	}
 }
 
@@ -222,6 +235,19 @@ static void leave_alone(struct batch *b, unsigned i)
 	b->fresh &= ~(UINT64_C(1) << i);
 }
 
+/* For no service port. */
+static void unserved(const struct stage_ctx *ctx, struct batch *b, unsigned i)
+{
+	struct packet *p = b->pkt[i];
+	uint32_t refused_at = ctx->node->config.proxy.refused_at;
+
+	if (UNLIKELY(stage_is_detour(ctx, p)))
+		leave_alone(b, i);
+	else if (UNLIKELY(refused_at) &&
+		 service_table_has_address(ctx->services, p->key.dst, refused_at))
+		reject(ctx, p, 0, DROP_NO_SERVICE_PORT);
+}
+
 /* Only packets of new flows. */
 void stage_service(const struct stage_ctx *ctx, struct batch *b)
 {
@@ -237,8 +263,8 @@ void stage_service(const struct stage_ctx *ctx, struct batch *b)
 
 		if (f)
 			serve(ctx, b->pkt[i], f);
-		else if (UNLIKELY(stage_is_detour(ctx, b->pkt[i])))
-			leave_alone(b, i);
+		else
+			unserved(ctx, b, i);
 	}
 	for (uint64_t left = b->fresh; left; left &= left - 1) {
 		struct packet *p = b->pkt[__builtin_ctzll(left)];

@@ -17,7 +17,8 @@ PYTHON_FILES = sorted((ROOT / "netsim").rglob("*.py"))
 C_RANKS = (
     ("base", "wire", "checksum", "retired", "uring"),
     ("ring", "pcapng", "endpoint_slots", "flow_arena", "flow_index"),
-    ("packet", "service", "service_table", "route_table", "affinity_table", "fragment_table"),
+    ("packet", "service", "frontend_index", "service_table", "route_table", "affinity_table"),
+    ("fragment_table",),
     ("tables", "flow_table", "trace", "icmp_quote", "gso", "capture_socket"),
     ("iface", "follow", "rewrite"),
     ("iface_ring", "iface_feed"),

@@ -14,7 +14,6 @@ WIRES = ("udp", "fabric")
 IO_METHODS = ("auto", "io_uring", "epoll")
 POLLING = ("sleep", "spin", "busy")
 LOCAL_DETECTORS = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", "None")
-PRIMARY = "primary"  # among nodePortAddresses: the node's own
 
 DEFAULT_VNI = 1
 DEFAULT_PORTS = {"vxlan": 8472, "udp": 8285, "host-gw": 0}

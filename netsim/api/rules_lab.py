@@ -17,7 +17,6 @@ from netsim.api.lab_spec import (
     IO_METHODS,
     LOCAL_DETECTORS,
     POLLING,
-    PRIMARY,
     WIRES,
 )
 from netsim.api.names import dns_label_errors
@@ -30,6 +29,7 @@ from netsim.api.problems import (
     not_supported,
     required,
 )
+from netsim.api.proxy_modes import PRIMARY
 
 VNI_MAX = 2**24 - 1
 MTU_MIN = 576

@@ -12,9 +12,9 @@ from hashlib import blake2b
 
 from netsim.api.addresses import address_or_none
 from netsim.api.fields import Json, text
-from netsim.api.lab_spec import PRIMARY, Lab
+from netsim.api.lab_spec import Lab
 from netsim.api.meta import name_of, namespace_of
-from netsim.api.proxy_modes import PROXY_MODES
+from netsim.api.proxy_modes import PRIMARY, PROXY_MODES
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
 from netsim.controllers.changes import Tracker
@@ -170,6 +170,9 @@ def proxy_row(lab: Lab, net: NodeNet, mode: str) -> ProxyRow:
         spec.masquerade_all,
         spec.localhost_node_ports and does.localhost_node_ports,
         tuple([found for found in ranges if found is not None]),
+        does.refused_at,
+        does.affinity_clients,
+        does.affinity_evicts,
     )
 
 

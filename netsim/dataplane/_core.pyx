@@ -34,12 +34,19 @@ BACKENDS = {
     "udp": core.BACKEND_UDP,
     "host-gw": core.BACKEND_HOST_GW,
 }
-DETECTORS = {
-    "ClusterCIDR": core.DETECT_CLUSTER_CIDR,
-    "NodeCIDR": core.DETECT_NODE_CIDR,
-    "BridgeInterface": core.DETECT_INTERFACE,
-    "InterfaceNamePrefix": core.DETECT_INTERFACE,
-    "None": core.DETECT_NONE,
+PROXY_WORDS = {  # of a ProxyRow, by field
+    "detector": {
+        "ClusterCIDR": core.DETECT_CLUSTER_CIDR,
+        "NodeCIDR": core.DETECT_NODE_CIDR,
+        "BridgeInterface": core.DETECT_INTERFACE,
+        "InterfaceNamePrefix": core.DETECT_INTERFACE,
+        "None": core.DETECT_NONE,
+    },
+    "refused_at": {
+        "nowhere": 0,
+        "cluster-ips": core.FRONTEND_OWN,
+        "services": core.FRONTEND_OWN | core.FRONTEND_EXTERNAL,
+    },
 }
 IO_METHODS = ("auto", "io_uring", "epoll")  # in the order of enum io_method
 POLLING = ("sleep", "spin", "busy")  # of enum polling
@@ -128,7 +135,7 @@ cdef class Engine:
         cdef core.node_config c
         cdef uint32_t node = 0
         try:
-            convert.to_node(&c, BACKENDS, DETECTORS, row)
+            convert.to_node(&c, BACKENDS, PROXY_WORDS, row)
         except BAD as error:
             raise ValueError(f"node {row.name}: {error}") from error
         check(core.engine_node_add(self.open(), &c, &node), f"node {row.name}")

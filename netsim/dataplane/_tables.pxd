@@ -66,12 +66,21 @@ cdef extern from "affinity_table.h" nogil:
         uint32_t endpoint_generation
     struct affinity_table:
         pass
-    int affinity_table_new(affinity_table **out, size_t max, uint64_t seed)
+    struct affinity_limit:
+        uint32_t clients
+        bint evicts
+    struct affinity_key:
+        addr client
+        uint32_t service
+        uint32_t slot
+        uint32_t generation
+    int affinity_table_new(affinity_table **out, size_t max, const affinity_limit *limit,
+                           uint64_t seed)
     void affinity_table_free(affinity_table *t)
     unsigned affinity_find(const affinity_table *t, uint32_t service, addr client,
                            uint64_t now_ns, uint32_t timeout_s, const affinity **found)
-    bint affinity_set(affinity_table *t, uint32_t service, addr client, uint32_t slot,
-                      uint32_t generation, uint64_t now_ns)
+    bint affinity_set(affinity_table *t, const affinity_key *key, uint64_t now_ns,
+                      uint32_t timeout_s)
     size_t affinity_table_count(const affinity_table *t)
 
 cdef extern from "fragment_table.h" nogil:
@@ -183,6 +192,19 @@ cdef inline set found_affinity(const affinity_table *t, uint32_t service, addr c
     cdef const affinity *found[16]
     cdef unsigned count = affinity_find(t, service, client, now_ns, timeout_s, found)
     return {(found[i].endpoint_slot, found[i].endpoint_generation) for i in range(count)}
+
+
+cdef inline int new_affinity(affinity_table **out, size_t max, uint64_t seed, uint32_t clients,
+                             bint evicts):
+    cdef affinity_limit limit
+    limit.clients, limit.evicts = clients, evicts
+    return affinity_table_new(out, max, &limit, seed)
+
+
+cdef inline affinity_key to_affinity(service, client, slot, generation) except *:
+    cdef affinity_key key
+    key.client, key.service, key.slot, key.generation = to_addr(client), service, slot, generation
+    return key
 
 
 cdef inline object from_peer(const peer_row *r):

@@ -90,8 +90,7 @@ cdef class ServiceTable:
             more=(), sets=(), cluster=(0, {}), local=(0, {})):
         """Add or replace; endpoints are (address, port), `more` keys, sets lists of positions."""
         cdef service_spec spec
-        row = (key, id, affinity_s, revision)
-        kept = to_spec(&spec, row, endpoints, more, sets, cluster, local)
+        kept = to_spec(&spec, (key, id, affinity_s, revision), endpoints, more, sets, cluster, local)
         check(service_table_set(self.table, &spec, &self.gone))
         del kept
 
@@ -112,10 +111,13 @@ cdef class ServiceTable:
         """(id, affinity_s, revision, [(address, port, slot, generation)]) or None."""
         return from_service(self._find(key))
 
+    def has_address(self, address, own):
+        """Whether there is a service at an address; `own`: that has it for its cluster IP."""
+        return has_address(self.table, to_addr(address), own)
+
     def usable(self, key, uint64_t node=0, local=False):
         """Positions of the endpoints that a node has, in order."""
-        cdef const service *s = self._find(key)
-        return from_set(s, service_set_of(s, &s.local if local else &s.cluster, node))
+        return usable(self._find(key), node, local)
 
     def served(self, key):
         """Whether anybody has an endpoint."""
@@ -127,14 +129,11 @@ cdef class ServiceTable:
 
     def pick(self, key, randoms, uint64_t node=0):
         """Positions of the endpoints chosen by each 32-bit number."""
-        cdef const service *s = self._find(key)
-        return picked(s, service_set_of(s, &s.cluster, node), randoms)
+        return picked(self._find(key), node, randoms)
 
     def endpoint(self, key, address, port):
         """Position of an endpoint, None if it is not there."""
-        cdef const service *s = self._find(key)
-        cdef const endpoint *e = service_endpoint_find(s, to_addr(address), to_be16(port))
-        return None if e is NULL else e - &s.endpoints[0]
+        return position(self._find(key), address, port)
 
     def alive(self, uint32_t slot, uint32_t generation):
         """Whether the endpoint is still in its service."""
@@ -205,8 +204,8 @@ cdef class AffinityTable:
 
     cdef affinity_table *table
 
-    def __cinit__(self, size_t max, uint64_t seed):
-        check(affinity_table_new(&self.table, max, seed))
+    def __cinit__(self, size_t max, uint64_t seed, uint32_t clients=0, bint evicts=True):
+        check(new_affinity(&self.table, max, seed, clients, evicts))
 
     def __dealloc__(self):
         affinity_table_free(self.table)
@@ -215,9 +214,10 @@ cdef class AffinityTable:
         """The set of (slot, generation) of the client's endpoints."""
         return found_affinity(self.table, service, to_addr(client), now_ns, timeout_s)
 
-    def set(self, uint32_t service, client, uint32_t slot, uint32_t generation, uint64_t now_ns):
-        """Remember; whether another client had to go."""
-        return affinity_set(self.table, service, to_addr(client), slot, generation, now_ns)
+    def set(self, service, client, slot, generation, uint64_t now_ns, uint32_t timeout_s=10800):
+        """Remember; whether somebody is not, for lack of room."""
+        cdef affinity_key key = to_affinity(service, client, slot, generation)
+        return affinity_set(self.table, &key, now_ns, timeout_s)
 
     def __len__(self):
         return affinity_table_count(self.table)

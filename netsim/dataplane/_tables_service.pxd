@@ -76,6 +76,7 @@ cdef extern from "service_table.h" nogil:
     int service_table_set(service_table *t, const service_spec *spec, retired **r)
     int service_table_remove(service_table *t, const service_key *key, retired **r)
     uint64_t service_table_hash(const service_table *t, const service_key *k)
+    bint service_table_has_address(const service_table *t, addr address, uint32_t flags)
     const frontend *service_table_find(const service_table *t, const service_key *k, uint64_t hash)
     endpoint_set service_set_of(const service *s, const set_choice *c, uint64_t node)
     const endpoint *service_set_endpoint(const service *s, endpoint_set set, uint32_t at)
@@ -99,6 +100,11 @@ cdef inline service_key to_service(object key) except *:
 cdef inline const service *find_service(const service_table *t, service_key k) except? NULL:
     cdef const frontend *f = service_table_find(t, &k, service_table_hash(t, &k))
     return NULL if f is NULL else f.service
+
+
+cdef inline bint has_address(const service_table *t, addr address, bint own):
+    cdef uint32_t flags = FRONTEND_OWN if own else FRONTEND_OWN | FRONTEND_EXTERNAL
+    return service_table_has_address(t, address, flags)
 
 
 cdef inline object from_service(const service *s):
@@ -167,9 +173,16 @@ cdef inline list to_spec(service_spec *spec, row, endpoints, more, sets, cluster
     return kept
 
 
-cdef inline list from_set(const service *s, endpoint_set found):
+cdef inline list usable(const service *s, uint64_t node, bint local):
+    cdef endpoint_set found = service_set_of(s, &s.local if local else &s.cluster, node)
     return [service_set_endpoint(s, found, i) - &s.endpoints[0] for i in range(found.count)]
 
 
-cdef inline list picked(const service *s, endpoint_set found, randoms):
+cdef inline list picked(const service *s, uint64_t node, randoms):
+    cdef endpoint_set found = service_set_of(s, &s.cluster, node)
     return [service_pick(s, found, r) - &s.endpoints[0] for r in randoms]
+
+
+cdef inline object position(const service *s, address, port):
+    cdef const endpoint *e = service_endpoint_find(s, to_addr(address), to_be16(port))
+    return None if e is NULL else e - &s.endpoints[0]

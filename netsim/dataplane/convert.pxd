@@ -123,10 +123,13 @@ cdef inline core.iface_config to_iface(uint32_t node, uint8_t role, str name, ob
     return c
 
 
-cdef inline int to_proxy(core.proxy_config *c, dict detectors, object row) except -1:
-    c.detector = lookup(detectors, row.detector, "detectLocalMode")
+cdef inline int to_proxy(core.proxy_config *c, dict words, object row) except -1:
+    c.detector = lookup(words["detector"], row.detector, "detectLocalMode")
     c.masquerade_all = row.masquerade_all
     c.localhost_node_ports = row.localhost_node_ports
+    c.refused_at = lookup(words["refused_at"], row.refused_at, "refused_at")
+    c.affinity.clients = row.affinity_clients
+    c.affinity.evicts = row.affinity_evicts
     if len(row.node_port_ranges) > 16:
         raise ValueError(f"{len(row.node_port_ranges)} ranges of node port addresses")
     c.range_count = len(row.node_port_ranges)
@@ -135,7 +138,7 @@ cdef inline int to_proxy(core.proxy_config *c, dict detectors, object row) excep
     return 0
 
 
-cdef inline int to_node(core.node_config *c, dict backends, dict detectors,
+cdef inline int to_node(core.node_config *c, dict backends, dict proxy_words,
                         object row) except -1:
     cdef core.source_range pods
     memset(c, 0, sizeof(c[0]))
@@ -156,7 +159,7 @@ cdef inline int to_node(core.node_config *c, dict backends, dict detectors,
     c.flows_max = row.flows_max
     to_range(&pods, row.pod_cidr, row.pod_len)
     c.pod_cidr, c.pod_mask = pods.prefix, pods.mask
-    to_proxy(&c.proxy, detectors, row.proxy)
+    to_proxy(&c.proxy, proxy_words, row.proxy)
     return 0
 
 

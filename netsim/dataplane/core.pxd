@@ -49,6 +49,7 @@ cdef extern from "netsim.h" nogil:
         FLOW_MASQUERADED
         FLOW_SEEN_REPLY
         FLOW_ASSURED
+        FRONTEND_OWN
         FRONTEND_EXTERNAL
         FRONTEND_LOCAL
         FRONTEND_RANGES
@@ -110,11 +111,16 @@ cdef extern from "netsim.h" nogil:
         const source_range *ranges
         choice_spec cluster
         choice_spec local
+    struct affinity_limit:
+        uint32_t clients
+        bint evicts
     struct proxy_config:
         uint8_t detector
         bint masquerade_all
         bint localhost_node_ports
+        uint8_t refused_at
         uint8_t range_count
+        affinity_limit affinity
         source_range node_port_ranges[16]
     struct route_row:
         addr prefix

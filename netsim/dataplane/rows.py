@@ -95,13 +95,17 @@ class ServiceRow(NamedTuple):
 class ProxyRow(NamedTuple):
     """How nodes' service proxies are set up, in the words of kube-proxy's configuration.
 
-    Node ports are served at addresses in `node_port_ranges` (prefix, length); empty: at all.
+    Node ports are served at addresses in `node_port_ranges` (prefix, length); empty: at all. The
+    other fields are those of netsim.api.proxy_modes.
     """
 
     detector: str = "ClusterCIDR"
     masquerade_all: bool = False
     localhost_node_ports: bool = True
     node_port_ranges: tuple[tuple[int, int], ...] = ()
+    refused_at: str = "nowhere"
+    affinity_clients: int = 100
+    affinity_evicts: bool = True
 
 
 class NodeRow(NamedTuple):

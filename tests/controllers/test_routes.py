@@ -9,7 +9,7 @@ from netsim.backends.base import NO_MAC, NodeNet, format_mac, parse_mac
 from netsim.controllers.objects import status, with_condition, with_status
 from netsim.controllers.routes import Compiler, Routes, compile_routes
 from netsim.controllers.tables import Compiler as TablesCompiler
-from netsim.dataplane.rows import LabRow, PathRow, PeerRow, PodRow
+from netsim.dataplane.rows import LabRow, PathRow, PeerRow, PodRow, ProxyRow
 from tests.controllers.world import World, lab, node, pod, service, view
 
 MAC = "4e:38:ae:b0:85:95"
@@ -130,6 +130,29 @@ def test_node_uids_follow_the_object_not_the_name() -> None:
 
     assert uid("x") == uid("x") != uid("y")
     assert 0 < uid("x") < 1 << 63
+
+
+def test_a_node_has_the_labs_proxy_mode_or_its_own() -> None:
+    """C-104 for `primary`: nftables has node ports at the node's own address only (P-04, P-05)."""
+    own = node(
+        "own",
+        cidr="10.244.2.0/24",
+        ip="172.18.0.4",
+        ready=True,
+        annotations={"netsim.dev/proxy-mode": "nftables"},
+    )
+    found = routes(lab(), A, own).nodes
+    assert found["a"].proxy == ProxyRow()
+    primary = ((parse_address("172.18.0.4"), 32),)
+    assert found["own"].proxy == ProxyRow(
+        localhost_node_ports=False,
+        node_port_ranges=primary,
+        refused_at="cluster-ips",
+        affinity_clients=65535,
+        affinity_evicts=False,
+    )
+    everywhere = routes(lab(proxyMode="nftables", proxy={"nodePortAddresses": ["0.0.0.0/0"]}), A)
+    assert everywhere.nodes["a"].proxy == found["own"].proxy._replace(node_port_ranges=((0, 0),))
 
 
 def test_without_a_lab_there_is_nothing() -> None:

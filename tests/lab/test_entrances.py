@@ -41,6 +41,7 @@ def node_port_addresses(proxy: Json, mode: str = "iptables") -> set[str]:
 def test_node_port_addresses() -> None:
     everywhere = {"172.18.0.2/32", "10.244.1.1/32", "10.244.1.0/32", "127.0.0.0/8"}
     assert node_port_addresses({}) == everywhere
+    assert node_port_addresses({}, "nftables") == {"172.18.0.2/32"}
     only: dict[str, object] = {"localhostNodePorts": False}
     assert node_port_addresses(only) == everywhere - {"127.0.0.0/8"}
     only["nodePortAddresses"] = ["primary"]

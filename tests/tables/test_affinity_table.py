@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from netsim.dataplane._tables import AffinityTable
 
 S = 1_000_000_000
+TIMEOUT_S, NEIGHBOURHOOD = 60, 16
 SERVICES = st.integers(1, 3)
 CLIENTS = st.integers(0x0AF40000, 0x0AF40009)
 
@@ -70,3 +72,70 @@ def test_the_least_recently_renewed_goes() -> None:
     table.set(1, 0, 5, 80, 200)  # renewed: no longer the stalest
     assert table.set(1, 99, 5, 80, 201)
     assert [c for c in range(16) if not table.find(1, c, 201, 60)] == [1]
+
+
+class LimitTwin(RuleBasedStateMachine):
+    """Lists of a few clients per endpoint, as xt_recent has them or as sets of nftables."""
+
+    @initialize(evicts=st.booleans(), clients=st.integers(1, 3))
+    def begin(self, evicts: bool, clients: int) -> None:
+        self.evicts, self.clients = evicts, clients
+        self.table = AffinityTable(4096, 5, clients, evicts=evicts)
+        self.lists: dict[tuple[int, int], dict[tuple[int, int], int]] = {}  # oldest first
+        self.now = 0
+
+    @rule(seconds=st.integers(0, 40))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds * S
+
+    @rule(
+        client=st.tuples(SERVICES, CLIENTS),
+        endpoint=st.tuples(st.integers(1, 40), st.integers(1, 2)),
+    )
+    def set(self, client: tuple[int, int], endpoint: tuple[int, int]) -> None:
+        known, over = self.lists.setdefault(endpoint, {}), False
+        full = client not in known and len(known) == self.clients
+        if full:
+            oldest = next(iter(known))
+            over = self.now - known[oldest] <= TIMEOUT_S * S
+            if self.evicts or not over:
+                del known[oldest]
+        if not full or self.evicts or not over:
+            known.pop(client, None)
+            known[client] = self.now
+        assert self.table.set(*client, *endpoint, self.now, TIMEOUT_S) == over
+
+    @rule(client=st.tuples(SERVICES, CLIENTS))
+    def find(self, client: tuple[int, int]) -> None:
+        alive = {
+            endpoint
+            for endpoint, known in self.lists.items()
+            if client in known and self.now - known[client] <= TIMEOUT_S * S
+        }
+        if len(alive) < NEIGHBOURHOOD // 2:
+            assert self.table.find(*client, self.now, TIMEOUT_S) == alive
+
+    @invariant()
+    def counts(self) -> None:
+        if hasattr(self, "table"):
+            assert len(self.table) == sum(map(len, self.lists.values()))
+
+
+TestLimitTwin = LimitTwin.TestCase
+TestLimitTwin.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize(("clients", "evicts"), [(100, True), (65535, False)])
+def test_an_endpoint_has_so_many_clients_and_not_one_more(clients: int, evicts: bool) -> None:
+    """P-37: the lists of xt_recent, the sets of nftables."""
+    table = AffinityTable(4 * 65536, 1, clients, evicts=evicts)
+    for client in range(clients):
+        assert not table.set(1, client, 5, 1, client)
+    assert table.set(1, clients, 5, 1, clients)
+    assert table.find(1, 0, clients, 60) == (set() if evicts else {(5, 1)})
+    assert table.find(1, clients, clients, 60) == ({(5, 1)} if evicts else set())
+    assert not table.set(1, clients, 6, 1, clients)  # of another endpoint
+    assert len(table) == clients + 1
+    later = clients + 61 * S
+    assert not table.set(1, clients + 1, 5, 1, later, 60)  # somebody's time is over
+    assert table.find(1, clients + 1, later, 60) == {(5, 1)}

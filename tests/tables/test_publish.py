@@ -11,7 +11,15 @@ import pytest
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
-TABLES = ["endpoint_slots", "peer_table", "route_table", "service", "service_table", "tables"]
+TABLES = [
+    "endpoint_slots",
+    "frontend_index",
+    "peer_table",
+    "route_table",
+    "service",
+    "service_table",
+    "tables",
+]
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"]
 
 RUNS = [

@@ -22,6 +22,7 @@ ENDPOINTS = st.lists(
     max_size=9,
 )
 
+ADDRESSES = (*range(1, 9), *range(0x0A600000, 0x0A600019))  # all but a node port's
 
 MORE = st.lists(KEYS.map(lambda k: (k[0] & 7, 30000 + k[1], k[2])), unique=True, max_size=3)
 
@@ -123,6 +124,14 @@ class ServiceTwin(RuleBasedStateMachine):
     def every_key_leads_to_its_service(self) -> None:
         for key, who in self.holders.items():
             assert self.table.find(key) == self.table.find(who)
+
+    @invariant()
+    def addresses_are_those_of_the_keys(self) -> None:
+        for address in ADDRESSES:
+            own = any(key[0] == address for key in self.naive)
+            every = own or any(key[0] == address for key in self.holders)
+            assert self.table.has_address(address, own=True) == own
+            assert self.table.has_address(address, own=False) == every
 
     @invariant()
     def slots_are_alive_while_their_endpoint_stays(self) -> None:

@@ -1,0 +1,49 @@
+"""The table of modes in docs/services.md against the one that is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netsim.api.proxy_modes import PROXY_MODES, ProxyMode
+from tests.docs import pages
+
+PAGE = pages.ROOT / "docs" / "services.md"
+CLOSED = {
+    "another port of a cluster IP, another protocol, ping": ("cluster-ips", "no answer"),
+    "the same of other addresses of Services": ("services", "left alone"),
+}
+CELLS: dict[str, Callable[[ProxyMode], str]] = {
+    "node ports": lambda m: (
+        "at its InternalIP" if m.node_port_addresses else "at all addresses of a node"
+    ),
+    "node ports at 127.0.0.1": lambda m: "yes" if m.localhost_node_ports else "no",
+    "clients that have affinity with one endpoint": lambda m: str(
+        m.affinity_clients or "any number"
+    ),
+    "one more client": lambda m: (
+        "drives out the one that came least recently" if m.affinity_evicts else "is not remembered"
+    ),
+}
+
+
+def closed(mode: ProxyMode, row: str) -> str:
+    where, otherwise = CLOSED[row]
+    refused = {"nowhere": (), "cluster-ips": ("cluster-ips",)}.get(mode.refused_at)
+    return "refused" if refused is None or where in refused else otherwise
+
+
+def test_the_table_of_modes_is_the_one_that_is_run() -> None:
+    head, _, *rows = pages.rows(pages.section(PAGE, "## Modes"))
+    table = {cells[0]: dict(zip(head[1:], cells[1:], strict=True)) for cells in rows}
+    assert [f"`{name}`" for name in PROXY_MODES] == head[1:]
+    for name, mode in PROXY_MODES.items():
+        for row, cell in CELLS.items():
+            assert table[row][f"`{name}`"] == cell(mode), (row, name)
+        for row in CLOSED:
+            assert table[row][f"`{name}`"] == closed(mode, row), (row, name)
+
+
+def test_every_mode_is_a_value_of_the_field() -> None:
+    topology = pages.ROOT / "docs" / "topology.md"
+    [row] = [c for c in pages.rows(pages.section(topology, "## Lab")) if c[0] == "`proxyMode`"]
+    assert all(f"`{name}`" in row[3] for name in PROXY_MODES)
