@@ -10,18 +10,36 @@
 
 struct flows_args {
 	struct node *node;
+	const struct flow_filter *filter;
+	uint32_t cursor;
+	uint32_t max;
 	struct flow *out;
-	size_t max;
 	size_t count;
 };
+
+static bool addr_matches(struct addr a, struct addr wanted)
+{
+	static const struct addr any;
+
+	return addr_equal(wanted, any) || addr_equal(wanted, a);
+}
+
+static bool key_matches(const struct flow_key *k, const struct flow_key *wanted)
+{
+	return addr_matches(k->src, wanted->src) && addr_matches(k->dst, wanted->dst) &&
+	       (!wanted->sport || wanted->sport == k->sport) &&
+	       (!wanted->dport || wanted->dport == k->dport) &&
+	       (!wanted->proto || wanted->proto == k->proto);
+}
 
 static bool copy_flow(struct flow *f, void *context)
 {
 	struct flows_args *args = context;
+	const struct flow_filter *filter = args->filter;
 
-	if (args->count < args->max)
-		args->out[args->count] = *f;
-	args->count++;
+	if ((filter->state == FLOW_STATE_COUNT || filter->state == f->state) &&
+	    key_matches(&f->original, &filter->original) && key_matches(&f->reply, &filter->reply))
+		args->out[args->count++] = *f;
 	return true;
 }
 
@@ -29,17 +47,26 @@ static int64_t copy_flows(struct worker *w, void *arg)
 {
 	struct flows_args *args = arg;
 
-	flow_table_walk(args->node->flows, engine_now(w->engine), copy_flow, args);
+	args->cursor = flow_table_walk_part(args->node->flows, engine_now(w->engine), args->cursor,
+					    args->max, copy_flow, args);
 	return (int64_t)args->count;
 }
 
-int64_t engine_flows(struct engine *e, uint32_t node, struct flow *out, size_t max)
+int64_t engine_flows(struct engine *e, uint32_t node, const struct flow_filter *filter,
+		     uint32_t *cursor, struct flow *out, uint32_t max)
 {
-	struct flows_args args = {.node = engine_node(e, node), .out = out, .max = max};
+	struct flows_args args = {.node = engine_node(e, node),
+				  .filter = filter,
+				  .cursor = *cursor,
+				  .max = max,
+				  .out = out};
+	int64_t count;
 
 	if (!args.node)
 		return -ENOENT;
-	return engine_call(engine_worker_of(e, args.node), copy_flows, &args);
+	count = engine_call(engine_worker_of(e, args.node), copy_flows, &args);
+	*cursor = args.cursor;
+	return count;
 }
 
 /* A walk may not remove: some are gathered, then removed, until none is left. */

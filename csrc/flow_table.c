@@ -261,15 +261,24 @@ size_t flow_table_expire(struct flow_table *t, uint64_t now_ns, size_t budget)
 	return forgotten;
 }
 
+uint32_t flow_table_walk_part(struct flow_table *t, uint64_t now_ns, uint32_t from, uint32_t budget,
+			      bool (*visit)(struct flow *f, void *context), void *context)
+{
+	for (uint32_t i = from; i < t->records; i++) {
+		struct flow *f = flow_at(t, i);
+
+		if (i - from == budget)
+			return i;
+		if (f->commit == FLOW_COMMIT && f->expires_ns > now_ns && !visit(f, context))
+			return 0;
+	}
+	return 0;
+}
+
 void flow_table_walk(struct flow_table *t, uint64_t now_ns,
 		     bool (*visit)(struct flow *f, void *context), void *context)
 {
-	for (uint32_t i = 0; i < t->records; i++) {
-		struct flow *f = flow_at(t, i);
-
-		if (f->commit == FLOW_COMMIT && f->expires_ns > now_ns && !visit(f, context))
-			return;
-	}
+	flow_table_walk_part(t, now_ns, 0, t->records, visit, context);
 }
 
 /* Whether the last process left a whole flow here that can be taken over. */

@@ -270,6 +270,14 @@ size_t flow_table_expire(struct flow_table *t, uint64_t now_ns, size_t budget);
 void flow_table_walk(struct flow_table *t, uint64_t now_ns,
 		     bool (*visit)(struct flow *f, void *context), void *context);
 
+/**
+ * flow_table_walk_part() - The same for up to @budget records from number @from on
+ *
+ * Return: where the next part begins, 0 after the last.
+ */
+uint32_t flow_table_walk_part(struct flow_table *t, uint64_t now_ns, uint32_t from, uint32_t budget,
+			      bool (*visit)(struct flow *f, void *context), void *context);
+
 size_t flow_table_count(const struct flow_table *t);
 size_t flow_table_bytes(const struct flow_table *t);
 

@@ -81,8 +81,18 @@ int engine_node_stats(struct engine *e, uint32_t node, struct node_stats *out);
 /* the revision that the node's last batch ran with, or could only have run with (idle worker) */
 int engine_node_revision(struct engine *e, uint32_t node, uint64_t *revision);
 int engine_iface_stats(struct engine *e, uint32_t iface, struct iface_stats *out);
-/* copies up to max flows; returns how many the node has, or negative errno */
-int64_t engine_flows(struct engine *e, uint32_t node, struct flow *out, size_t max);
+/* Which flows to read; what is zero in a key matches anything. */
+struct flow_filter {
+	struct flow_key original;
+	struct flow_key reply;
+	uint8_t state; /* FLOW_STATE_COUNT: any */
+};
+/* a piece of a node's flows, so that no worker stands still for a large table: looks at max records
+ * from *cursor on (first 0, and 0 after the last) and copies those that match; returns how many, or
+ * negative errno
+ */
+int64_t engine_flows(struct engine *e, uint32_t node, const struct flow_filter *filter,
+		     uint32_t *cursor, struct flow *out, uint32_t max);
 int engine_flows_clear(struct engine *e, uint32_t node);
 
 struct engine_info {

@@ -83,7 +83,7 @@ def objects(ctx: click.Context) -> list[str]:
     kind = meta.find_kind(words[0] if words else typed.partition("/")[0])
     if not words and "/" not in typed:
         names = [name for k in meta.KINDS for name in (k.plural, *k.short_names)]
-        views = ["rules"] if ctx.info_name == "get" else []
+        views = ["rules", "conntrack"] if ctx.info_name == "get" else []
         return [*names, *{c for k in meta.KINDS for c in k.categories}, *views]
     if kind is None or (words and "/" in words[0]):
         return []

@@ -248,6 +248,8 @@ def get_command(
     """List objects of a lab: nodes, pods, services, deployments, endpointslices, ..."""
     if "rules" in what:
         raise UsageError("rules comes first", hint="netsim get rules [NODE] [OPTIONS]")
+    if "conntrack" in what or "ct" in what:
+        raise UsageError("conntrack comes first", hint="netsim get conntrack [NODE...] [OPTIONS]")
     targets = parse_targets(what)
     asked = Asked(
         client_of(lab),

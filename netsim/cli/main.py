@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show what runs, what is not ready and what was dropped."),
     "get": ("get", "List objects of a lab."),
     "get rules": ("rules", "Print the rules that kube-proxy would have written on a node."),
+    "get conntrack": ("conntrack", "List tracked connections."),
     "describe": ("describe", "Show one object with everything that belongs to it."),
     "apply": ("change", "Create or change objects from files."),
     "delete": ("change", "Delete objects."),
@@ -42,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("checks", "Print the version."),
     "completion": ("completion", "Print a shell's completion script."),
 }
+
+SHORT = {"get ct": "get conntrack"}
 
 
 def name_environment(option: click.Parameter, command: str) -> None:
@@ -80,6 +83,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, of one word or two; a near miss is named."""
         words = " ".join(args[:2])
+        words = SHORT.get(words, words)
         if len(args) > 1 and words in COMMANDS:
             return words, self.get_command(ctx, words), args[2:]
         try:

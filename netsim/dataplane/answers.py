@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -163,11 +163,11 @@ class DataPlane:
         return m.Stats(nodes, {name: engine.iface_stats(i) for name, i in self._ifaces().items()})
 
     def flows(self, request: m.GetFlows) -> m.Reply:
-        """Connections of a node."""
-        flows = self.applier.engine.flows(self._node(request.node))
-        names, used = self._services(), {flow.service for flow in flows}
-        services = {i: name for i, name in names.items() if i in used}
-        return m.Flows(flows, time.monotonic_ns(), services)
+        """Some connections of a node."""
+        node, names = self._node(request.node), self.applier.service_names
+        flows, cursor = self.applier.engine.flows(node, cursor=request.cursor, match=request.match)
+        services = {i: names[i] for i in {flow.service for flow in flows} if i in names}
+        return m.Flows(flows, time.monotonic_ns(), services, cursor)
 
     def clear_flows(self, request: m.ClearFlows) -> m.Reply:
         """Forget connections."""
@@ -188,7 +188,7 @@ class DataPlane:
         names = Names(
             {**nodes, EXTERNAL_NODE: "external"},
             {i: name for name, i in self._ifaces().items()},
-            self._services(),
+            self.applier.service_names,
             {i: name for i, (name, _) in enumerate(drop_reasons(), start=1)},
         )
         return m.Decisions([decision(record, names) for record in records], missed)
@@ -273,6 +273,3 @@ class DataPlane:
             if iface in ifaces:
                 return partial(engine.capture_start, ifaces[iface])
         raise LookupError(f"{target} has no iface here")
-
-    def _services(self) -> Mapping[int, str]:
-        return {row.id: row.name for row in self.applier.services.values()}

@@ -78,6 +78,7 @@ class Applier:
         self.nodes: dict[str, NodeRow] = {}
         self.pods: dict[str, PodRow] = {}
         self.services: dict[ServiceKey, ServiceRow] = {}
+        self.service_names: dict[int, str] = {}  # by row id
         self.node_ids: dict[str, int] = {}
         self.node_ifaces: dict[str, dict[str, int]] = {}
         self.pod_ifaces: dict[str, int] = {}
@@ -149,12 +150,13 @@ class Applier:
     def _remove_service(self, key: ServiceKey) -> None:
         if key in self.services:
             self.engine.service_remove(key)
-            del self.services[key]
+            self.service_names.pop(self.services.pop(key).id, None)
 
     def _set_service(self, row: ServiceRow, revision: int) -> None:
         if self.services.get(row.key) != row:
             self.engine.service_set(row, revision)
             self.services[row.key] = row
+            self.service_names[row.id] = row.name
 
     def _remove_pod(self, name: str) -> None:
         row = self.pods.pop(name)

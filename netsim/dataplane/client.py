@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from os import PathLike, fspath
 from typing import Self, TypeVar
 
 from netsim.dataplane import messages as m
 from netsim.dataplane.io_methods import refusal
-from netsim.dataplane.records import TraceFilter
+from netsim.dataplane.records import FlowFilter, TraceFilter
 from netsim.dataplane.rows import Changes, Tables
 from netsim.errors import NetsimError
 
@@ -88,9 +88,13 @@ class DataplaneClient:
         """Counters of nodes and ifaces."""
         return await self._ask(m.GetStats(), m.Stats)
 
-    async def flows(self, node: str) -> m.Flows:
-        """Tracked connections of a node."""
-        return await self._ask(m.GetFlows(node), m.Flows)
+    async def flows(self, node: str, match: FlowFilter | None = None) -> AsyncIterator[m.Flows]:
+        """A node's tracked connections, in parts; what comes or goes meanwhile may be missed."""
+        part = await self._ask(m.GetFlows(node, 0, match), m.Flows)
+        yield part
+        while part.cursor:
+            part = await self._ask(m.GetFlows(node, part.cursor, match), m.Flows)
+            yield part
 
     async def clear_flows(self, node: str) -> None:
         """Forget the tracked connections of a node."""

@@ -227,6 +227,33 @@ cdef inline object from_key(object records, const core.flow_key *k):
     )
 
 
+cdef inline int to_key(core.flow_key *out, object key) except -1:
+    memset(out, 0, sizeof(out[0]))
+    out.src = to_addr_or_any(key.src)
+    out.dst = to_addr_or_any(key.dst)
+    out.sport = core.to_be16(key.sport)
+    out.dport = core.to_be16(key.dport)
+    out.proto = key.proto
+    return 0
+
+
+cdef inline int to_flow_filter(core.flow_filter *out, object match) except -1:
+    """None matches everything."""
+    memset(out, 0, sizeof(out[0]))
+    out.state = core.FLOW_STATE_COUNT
+    if match is None:
+        return 0
+    to_key(&out.original, match.original)
+    to_key(&out.reply, match.reply)
+    if not match.state:
+        return 0
+    for state in range(core.FLOW_STATE_COUNT):
+        if core.flow_state_name(0, <core.flow_state>state) == match.state.encode():
+            out.state = state
+            return 0
+    raise ValueError(f"no flow is ever in the state {match.state}")
+
+
 cdef inline object from_flow(object records, const core.flow *f):
     return records.FlowRecord(
         from_key(records, &f.original),

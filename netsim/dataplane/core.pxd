@@ -64,7 +64,7 @@ cdef extern from "netsim.h" nogil:
     enum trace_event:
         pass
     enum flow_state:
-        pass
+        FLOW_STATE_COUNT
     const char *drop_reason_name(drop_reason reason)
     const char *drop_reason_text(drop_reason reason)
     const char *trace_stage_name(trace_stage s)
@@ -189,6 +189,10 @@ cdef extern from "netsim.h" nogil:
         uint32_t service
         uint8_t state
         uint8_t flags
+    struct flow_filter:
+        flow_key original
+        flow_key reply
+        uint8_t state
     struct trace_filter:
         addr src
         addr dst
@@ -267,7 +271,8 @@ cdef extern from "netsim.h" nogil:
     int engine_node_stats(engine *e, uint32_t node, node_stats *out)
     int engine_node_revision(engine *e, uint32_t node, uint64_t *revision)
     int engine_iface_stats(engine *e, uint32_t iface, iface_stats *out)
-    int64_t engine_flows(engine *e, uint32_t node, flow *out, size_t max)
+    int64_t engine_flows(engine *e, uint32_t node, const flow_filter *filter, uint32_t *cursor,
+                         flow *out, uint32_t max)
     int engine_flows_clear(engine *e, uint32_t node)
     int engine_info_get "engine_info"(engine *e, engine_info *out)
     int engine_trace(engine *e, uint32_t node, const trace_filter *filter)

@@ -13,6 +13,7 @@ import msgspec
 
 from netsim.dataplane.records import (
     EngineInfo,
+    FlowFilter,
     FlowKey,
     FlowRecord,
     IfaceStats,
@@ -93,17 +94,23 @@ class Stats(Message, frozen=True):
 
 
 class GetFlows(Message, frozen=True):
-    """Tracked connections of a node. Answer: Flows."""
+    """A part of a node's tracked connections, from `cursor` on. Answer: Flows."""
 
     node: str
+    cursor: int = 0
+    match: FlowFilter | None = None
 
 
 class Flows(Message, frozen=True):
-    """`now_ns` is the clock that `expires_ns` is on; `services` names the ids that occur."""
+    """`now_ns` is the clock that `expires_ns` is on; `services` names the ids that occur.
+
+    `cursor` is where the next part begins, 0 after the last; a part may be empty.
+    """
 
     flows: list[FlowRecord]
     now_ns: int
     services: dict[int, str]
+    cursor: int = 0
 
 
 class ClearFlows(Message, frozen=True):

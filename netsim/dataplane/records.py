@@ -61,6 +61,17 @@ class FlowRecord(NamedTuple):
     expires_ns: int
 
 
+ANY_KEY = FlowKey(0, 0, 0, 0, 0)
+
+
+class FlowFilter(NamedTuple):
+    """Which connections are meant: what is zero in a key, and no state, match any."""
+
+    original: FlowKey = ANY_KEY
+    reply: FlowKey = ANY_KEY
+    state: str = ""
+
+
 class TraceRecord(NamedTuple):
     """What one stage did with one marked packet; `object` and `detail` depend on `event`."""
 

@@ -23,6 +23,7 @@ from netsim.errors import NotFoundError, PreconditionError, UsageError, WaitTime
 from netsim.lab import initial, launch, topology
 from netsim.lab.apply_checks import from_json
 from netsim.lab.captures import Capture
+from netsim.lab.flows import Flow, tracked
 from netsim.lab.targets import entry_argv
 from netsim.lab.topology import Source, Topology
 from netsim.linux import features
@@ -261,6 +262,11 @@ class Lab:
             if text(row, "name") == node:
                 return mapping(row, "counters")
         raise NotFoundError(f"lab {self.name} has no node {node}")
+
+    def flows(self, *nodes: str, **match: str | int) -> list[Flow]:
+        """Tracked connections of nodes (none named: all) that match (netsim.lab.flows.MATCHES)."""
+        with self.api as api:
+            return list(tracked(api, nodes, match))
 
     def capture(self, target: str, file: str | os.PathLike[str], snaplen: int = 0) -> Capture:
         """Capture a pod's eth0 or (`node/NAME`) a node's underlay into a pcapng file.

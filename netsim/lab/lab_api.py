@@ -9,7 +9,8 @@ GET  /netsim/published?revision=N&timeoutSeconds=S
                                           node runs the rows of revision N, or after S seconds;
                                           times of N by CLOCK_MONOTONIC, null where not known
 GET  /netsim/services                     rows that the data plane runs
-GET  /netsim/flows?node=NAME              tracked connections of a node
+GET  /netsim/flows?node=NAME[,NAME]&...   tracked connections of nodes (all, if none is named), a
+                                          line of JSON each; netsim.lab.flows: how to choose
 GET  /netsim/rules?node=NAME&format=iptables-save|nft
                                           text: what kube-proxy would have written there
 GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
@@ -31,20 +32,22 @@ from netsim.api.fields import flag, items
 from netsim.api.meta import KINDS
 from netsim.api.problems import errors
 from netsim.dataplane.client import DataplaneClient, RefusedError
+from netsim.errors import UsageError
 from netsim.lab.admission import Admission
 from netsim.lab.apply import plan, step_json
 from netsim.lab.apply_checks import find_problems, to_json
+from netsim.lab.flows import PROTOCOL_NAMES, flow_filter, flow_lines
 from netsim.lab.initial import in_order, write_steps
 from netsim.lab.pod_logs import PodLogs
 from netsim.lab.status import is_ready, lab_status
-from netsim.lab.streams import PROTOCOL_NAMES, flows_json, pipe_chunks
+from netsim.lab.streams import pipe_chunks
 from netsim.rules import FORMATS, RENDERERS
 from netsim.rules.proxied import proxied
 from netsim.server.api import Hooks
 from netsim.server.app import create_app, serve
 from netsim.server.codec import decode_object
 from netsim.server.query import number
-from netsim.store.errors import ApiError, bad_request
+from netsim.store.errors import ApiError, ObjectNotFoundError, bad_request
 
 if TYPE_CHECKING:
     from netsim.lab.control import Control
@@ -170,13 +173,23 @@ class LabApi:
             }
         )
 
-    async def flows(self, request: web.Request) -> web.Response:
-        """GET /netsim/flows."""
+    async def flows(self, request: web.Request) -> web.StreamResponse:
+        """GET /netsim/flows: piece by piece, so that nobody waits for the whole."""
+        client, known = self._client(), self._control.link.applied.nodes
+        nodes = [node for node in request.query.get("node", "").split(",") if node] or sorted(known)
+        if missing := [node for node in nodes if node not in known]:
+            raise ObjectNotFoundError("nodes", missing[0])
         try:
-            found = await self._client().flows(request.query.get("node", ""))
-        except RefusedError as error:
+            lines = flow_lines(client, nodes, flow_filter(request.query))
+            first = await anext(lines, b"")
+        except (RefusedError, UsageError) as error:
             raise bad_request(str(error)) from None
-        return web.json_response(flows_json(found))
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        await response.write(first)
+        async for chunk in lines:
+            await response.write(chunk)
+        return response
 
     async def rules(self, request: web.Request) -> web.Response:
         """GET /netsim/rules."""

@@ -240,3 +240,33 @@ def test_describing_nothing_is_not_found() -> None:
     assert run("describe", "pod/nope").code == 3
     said = run("describe", "pods", "-n", "nowhere")
     assert (said.code, said.err) == (3, "error: no pods found in nowhere namespace\n")
+
+
+def test_tracked_connections() -> None:
+    succeed("exec", "client", "--", "curl", "-s", "http://10.96.0.80/hostname")
+    asked = ("get", "conntrack", "-d", "10.96.0.80", "-p", "tcp")
+    said = succeed(*asked)
+    assert said.lines[0] == "# node1"
+    assert said.lines[1].startswith("tcp      6 ")
+    assert " dst=10.96.0.80 sport=" in said.lines[1]
+    assert said.err == f"netsim: {len(said.lines) - 1} flow entries have been shown.\n"
+    assert succeed("get", "ct", "node1", *asked[2:]).lines[0].startswith("tcp ")
+    listed = json.loads(succeed(*asked, "-o", "json").out)
+    assert listed["kind"] == "FlowList"
+    assert listed["items"][0]["service"] == "default/web:http"
+    nothing = succeed("get", "ct", "--reply-dport", "1")
+    assert (nothing.out, nothing.err) == ("", "netsim: 0 flow entries have been shown.\n")
+    assert json.loads(succeed("get", "ct", "--sport", "1", "-o", "json").out)["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "why"),
+    [
+        (("node9",), 3, 'nodes "node9" not found'),
+        (("--dst", "web"), 2, "dst: 'web' is not an IPv4 address"),
+        (("--state", "open"), 2, "no flow is ever in the state OPEN"),
+    ],
+)
+def test_tracked_connections_that_can_not_be(args: tuple[str, ...], code: int, why: str) -> None:
+    said = run("get", "conntrack", *args)
+    assert (said.code, why in said.err) == (code, True), said

@@ -15,7 +15,7 @@ from scapy.packet import Raw
 
 from netsim.dataplane import _core
 from netsim.dataplane._core import Engine
-from netsim.dataplane.records import Meta, PeerRecord, RouteRecord, TraceFilter
+from netsim.dataplane.records import FlowFilter, FlowKey, Meta, PeerRecord, RouteRecord, TraceFilter
 from netsim.dataplane.resolve import local_routes
 from netsim.dataplane.rows import NodeRow, ServiceKey, ServiceRow
 from tests.dataplane.lab import MTU, SERVICE, node, pod, service
@@ -77,7 +77,7 @@ def test_a_service_row_translates(one: OneNode) -> None:
     one.send(one.pods[0], syn(SERVICE))
     arrived = one.received(one.pods[1])
     assert (arrived.dst, arrived[TCP].dport) == (dotted(POD2.addr), 8080)
-    [flow] = one.engine.flows(one.node)
+    [flow] = one.engine.flows(one.node)[0]
     assert flow.original == (POD1.addr, SERVICE, 40000, 80, 6)
     assert flow.reply == (POD2.addr, POD1.addr, 8080, 40000, 6)
     assert (flow.service, flow.translated, flow.masqueraded) == (7, True, False)
@@ -136,12 +136,40 @@ def test_the_published_revision_is_read_back(one: OneNode) -> None:
 
 
 def test_more_flows_than_fit_at_once_are_listed(one: OneNode) -> None:
-    for sport in range(1024, 1024 + 600):
+    for sport in range(1024, 1024 + 3000):
         one.send(one.pods[0], syn(sport=sport))
-    flows = one.engine.flows(one.node)
-    assert {f.original.sport for f in flows} == set(range(1024, 1024 + 600))
+    found, cursor = one.engine.flows(one.node)
+    assert cursor
+    while cursor:
+        flows, cursor = one.engine.flows(one.node, cursor=cursor)
+        found += flows
+    assert sorted(f.original.sport for f in found) == list(range(1024, 1024 + 3000))
     one.engine.flows_clear(one.node)
-    assert one.engine.flows(one.node) == []
+    assert one.engine.flows(one.node) == ([], 2048)
+
+
+MATCHES = [
+    FlowFilter(FlowKey(POD1.addr, 0, 0, 0, 0)),
+    FlowFilter(FlowKey(0, SERVICE, 40001, 80, 6)),
+    FlowFilter(reply=FlowKey(POD2.addr, 0, 8080, 40001, 0)),
+    FlowFilter(state="SYN_SENT"),
+]
+MISSES = [
+    FlowFilter(FlowKey(POD2.addr, 0, 0, 0, 0)),
+    FlowFilter(FlowKey(0, 0, 0, 0, 17)),
+    FlowFilter(FlowKey(POD1.addr, 0, 40002, 0, 0), FlowKey(POD2.addr, 0, 8081, 0, 0)),
+    FlowFilter(state="ESTABLISHED"),
+]
+
+
+def test_flows_are_picked_by_key_and_state(one: OneNode) -> None:
+    one.engine.services([service(POD2)], revision=3)
+    one.send(one.pods[0], syn(SERVICE, sport=40001))
+    [flow] = one.engine.flows(one.node)[0]
+    assert [one.engine.flows(one.node, match=match)[0] for match in MATCHES] == [[flow]] * 4
+    assert [one.engine.flows(one.node, match=match)[0] for match in MISSES] == [[]] * 4
+    with pytest.raises(ValueError, match="no flow is ever in the state OPEN"):
+        one.engine.flows(one.node, match=FlowFilter(state="OPEN"))
 
 
 def test_time_is_stepped(one: OneNode) -> None:

@@ -10,6 +10,7 @@ from netsim.dataplane import messages as m
 from netsim.dataplane.plan import plan
 from netsim.dataplane.records import (
     EngineInfo,
+    FlowFilter,
     FlowKey,
     FlowRecord,
     IfaceStats,
@@ -28,6 +29,7 @@ REQUESTS: list[m.Message] = [
     m.GetTables(),
     m.GetStats(),
     m.GetFlows("n1"),
+    m.GetFlows("n1", 5, FlowFilter(KEY, state="ESTABLISHED")),
     m.ClearFlows("n1"),
     m.Trace("", TraceFilter(dport=80)),
     m.Trace("n1", None),

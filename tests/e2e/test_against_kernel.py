@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from netsim import Lab
-from netsim.api.fields import Json, items, mapping, number, text
+from netsim.cli.conntrack import conntrack_line
 from tests.e2e import twin_plan as plan
 from tests.e2e import world
 from tests.e2e.kernel_cluster import Cluster, kernel_cluster, serving
@@ -255,8 +255,9 @@ TOLERANCE_S = 2
 
 @dataclass(frozen=True)
 class Flow:
-    """A connection as both tables tell it; `state` of TCP only."""
+    """A connection as both tables tell it; `text` is the line without numbers, `state` TCP's."""
 
+    text: str
     state: str
     original: tuple[str, str, int, int]
     reply: tuple[str, str, int, int]
@@ -265,15 +266,8 @@ class Flow:
     seconds: int
 
 
-def kernel_flow(sides: Sides, node: str, protocol: str, sport: int) -> Flow | None:
+def parsed(line: str) -> Flow:
     """From a line such as `tcp 6 119 SYN_SENT src=... [UNREPLIED] src=... mark=0 use=1`."""
-    argv = ["conntrack", "-L", "-p", protocol, "--orig-port-src", str(sport)]
-    listed = subprocess.run(
-        sides.kernel.argv(node, argv), capture_output=True, text=True, check=True
-    ).stdout
-    if not listed.strip():
-        return None
-    [line] = listed.splitlines()
     words = line.split()
     keys = [
         (src, dst, int(sport_), int(dport))
@@ -282,7 +276,8 @@ def kernel_flow(sides: Sides, node: str, protocol: str, sport: int) -> Flow | No
         )
     ]
     return Flow(
-        words[3] if protocol == "tcp" else "",
+        re.sub(r"[\d.]+", "N", line),
+        words[3] if words[0] == "tcp" else "",
         keys[0],
         keys[1],
         "[UNREPLIED]" not in words,
@@ -291,26 +286,19 @@ def kernel_flow(sides: Sides, node: str, protocol: str, sport: int) -> Flow | No
     )
 
 
-def lab_flow(sides: Sides, node: str, protocol: str, sport: int) -> Flow | None:
-    def key(flow: Json, name: str) -> tuple[str, str, int, int]:
-        k = mapping(flow, name)
-        ports = number(k, "sourcePort"), number(k, "destinationPort")
-        return text(k, "source"), text(k, "destination"), *ports
+def kernel_flow(sides: Sides, node: str, protocol: str, sport: int) -> Flow | None:
+    argv = ["conntrack", "-L", "-p", protocol, "--orig-port-src", str(sport)]
+    listed = subprocess.run(
+        sides.kernel.argv(node, argv), capture_output=True, text=True, check=True
+    ).stdout
+    found = [parsed(line.rstrip()) for line in listed.splitlines()]
+    assert len(found) <= 1
+    return found[0] if found else None
 
-    with sides.lab.api as api:
-        listed = items(api.call("GET", f"/netsim/flows?node={node}"), "flows")
-    found = [
-        Flow(
-            text(flow, "state") if protocol == "tcp" else "",
-            key(flow, "original"),
-            key(flow, "reply"),
-            text(flow, "state") not in ("NEW", "SYN_SENT"),
-            flow["assured"] is True,
-            number(flow, "expiresSeconds"),
-        )
-        for flow in listed
-        if text(flow, "protocol").lower() == protocol and key(flow, "original")[2] == sport
-    ]
+
+def lab_flow(sides: Sides, node: str, protocol: str, sport: int) -> Flow | None:
+    listed = sides.lab.flows(node, protocol=protocol, sport=sport)
+    found = [parsed(conntrack_line(flow)) for flow in listed]
     assert len(found) <= 1
     return found[0] if found else None
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_driver.c - an engine with several workers under churn, for the thread
- * and address sanitizers.
+/* engine_driver.c - an engine with several workers under churn, for the thread and address
+ * sanitizers.
  *
- * Pods are TUN ifaces whose far ends (sequenced-packet sockets) belong to two
- * traffic threads: each pod asks services on UDP port 80, answers what arrives
- * for port 8080, and checks that answers come from the service it asked (or,
- * where the connection has been forgotten meanwhile, from the endpoint itself).
- * Meanwhile the main thread does at random everything that a control thread can
+ * Pods are TUN ifaces whose far ends (sequenced-packet sockets) belong to two traffic threads: each
+ * pod asks services on UDP port 80, answers what arrives for port 8080, and checks that answers
+ * come from the service it asked (or, where the connection has been forgotten meanwhile, from the
+ * endpoint itself). Meanwhile the main thread does at random everything that a control thread can
  * do. Usage: engine_driver ROUNDS [SEED [epoll|io_uring]]
  */
 #include <errno.h>
@@ -275,6 +274,7 @@ static void read_back(void)
 {
 	static struct flow flows[1000];
 	static struct trace_record records[1000];
+	struct flow_filter f = {.state = FLOW_STATE_COUNT};
 	unsigned n = pick(NODES);
 	struct node_stats stats;
 	struct iface_stats i;
@@ -283,7 +283,7 @@ static void read_back(void)
 
 	MUST(engine_node_stats(engine, nodes[n], &stats));
 	MUST(engine_iface_stats(engine, pods[n].iface, &i));
-	MUST(engine_flows(engine, nodes[n], flows, ARRAY_SIZE(flows)));
+	MUST(engine_flows(engine, nodes[n], &f, &(uint32_t){0}, flows, ARRAY_SIZE(flows)));
 	MUST(engine_trace_drain(engine, records, ARRAY_SIZE(records), &missed));
 	MUST(engine_info(engine, &info));
 }

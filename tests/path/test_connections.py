@@ -47,11 +47,11 @@ def test_a_refused_connection_is_forgotten_at_once() -> None:
         lab.service((B, 8080))
         lab.out("a1", tcp(A, VIP), "b1")
         assert lab.out("b1", tcp(B, A, 8080, 40000, "RA"), "a1").src == VIP
-        assert lab.engine.flows(lab.nodes[1].id) == []
+        assert lab.engine.flows(lab.nodes[1].id)[0] == []
         lab.out("a1", tcp(A, VIP), "b1")
         lab.out("b1", tcp(B, A, 8080, 40000, "SA"), "a1")
         lab.out("b1", tcp(B, A, 8080, 40000, "R"), "a1")
-        assert [f.state for f in lab.engine.flows(lab.nodes[1].id)] == ["CLOSE"]
+        assert [f.state for f in lab.engine.flows(lab.nodes[1].id)[0]] == ["CLOSE"]
 
 
 def test_a_batch_of_a_masqueraded_connection_keeps_one_source_port() -> None:
@@ -128,7 +128,7 @@ def test_a_new_connection_from_the_same_port_after_the_last_one_closed() -> None
             addr = handshake(lab)
             picks.add(addr)
             close(lab, addr)
-            [flow] = lab.engine.flows(lab.nodes[1].id)
+            [flow] = lab.engine.flows(lab.nodes[1].id)[0]
             assert flow.state == "TIME_WAIT"
         assert len(picks) == 4
         assert lab.stats().flows_new == 40
@@ -195,7 +195,7 @@ def test_flows_say_what_was_decided() -> None:
     with Lab() as lab:
         lab.service((REMOTE, 8080))
         lab.out("a1", tcp(A, VIP), "wire1")
-        [flow] = lab.engine.flows(lab.nodes[1].id)
+        [flow] = lab.engine.flows(lab.nodes[1].id)[0]
         assert flow.original == (number(A), number(VIP), 40000, 80, 6)
         assert flow.reply == (number(REMOTE), number(A), 8080, 40000, 6)
         assert (flow.service, flow.translated, flow.masqueraded) == (7, True, False)
