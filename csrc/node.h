@@ -47,6 +47,15 @@ struct proxy_config {
 	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
 };
 
+/* Where Linux's connection tracking loses packets (spec 3.9): all off by default. */
+struct tracking_config {
+	bool invalid_passes;  /* P-86: what fits no connection goes on as it is, untracked */
+	bool collisions_lose; /* P-87: the first packet of a flow whose source port is taken */
+	bool udp_races; /* P-88: UDP that follows a flow's first packet at once chooses anew */
+};
+
+enum { NODE_LOST = 64 };
+
 struct node_config {
 	char name[64];
 	uint64_t number;          /* names the node in choices of services */
@@ -66,6 +75,7 @@ struct node_config {
 	uint16_t mtu; /* of the overlay: what pods have */
 	uint32_t flows_max;
 	struct proxy_config proxy;
+	struct tracking_config tracking;
 };
 
 struct node_stats {
@@ -136,6 +146,8 @@ struct node {
 	struct affinity_table *affinity;
 	uint64_t hash_seed;
 	uint64_t random; /* state of random_next(): endpoint choice, masquerade ports */
+	/* P-87: hashes of keys whose first packet was lost, by hash: sent again they pass */
+	uint32_t lost[NODE_LOST];
 
 	struct iface **ifaces; /* by position; route rows name them by id */
 	uint32_t iface_count;

@@ -66,6 +66,8 @@ enum {
 	X(ICMP_UNRELATED, "icmp-unrelated", "ICMP error about no connection that is known here")   \
 	X(FLOW_FULL, "flow-full", "connection table is full")                                      \
 	X(FLOW_INVALID, "flow-invalid", "packet does not fit the state of its connection")         \
+	X(INSERT_FAILED, "insert-failed",                                                          \
+	  "another packet was first to begin a connection with one of its keys")                   \
 	X(NO_SOURCE_PORT, "no-source-port", "no free source port left to masquerade with")         \
 	X(LOOP, "loop", "packet would leave through the iface that it came from")                  \
 	X(IFACE_DOWN, "iface-down", "the iface to leave through is gone or down")                  \

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stage.c - decision records of marked packets: what a stage knew when it decided. */
+/* stage.c - decision records of marked packets: what a stage knew when it decided; and what becomes
+ * of packets that fit no connection.
+ */
 #include "stage.h"
 
 enum { RECORDS_MAX = 64 }; /* of one packet: nothing writes so many, and a bug must not flood */
@@ -25,4 +27,12 @@ void stage_trace_marked(const struct stage_ctx *ctx, struct packet *p, enum trac
 			.before = p->key,
 			.after = p->to,
 		    });
+}
+
+void stage_invalid(const struct stage_ctx *ctx, struct packet *p)
+{
+	p->to = p->key;
+	p->masquerade = 0;
+	if (!ctx->node->config.tracking.invalid_passes)
+		packet_drop(p, DROP_FLOW_INVALID);
 }

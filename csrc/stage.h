@@ -54,6 +54,13 @@ const struct route_row *stage_route_lookup(const struct stage_ctx *ctx, struct a
 void stage_route_packet(const struct stage_ctx *ctx, struct packet *p);
 
 /**
+ * stage_invalid() - What fits no connection: dropped, or left as it is, untracked (P-86)
+ *
+ * The client's kernel answers what it then gets from an endpoint that it never asked with a reset.
+ */
+void stage_invalid(const struct stage_ctx *ctx, struct packet *p);
+
+/**
  * stage_is_detour() - Whether a packet is the node's own stack's, from it and to it
  *
  * What is for a node port comes by here because the stack can not tell which ports are Services';

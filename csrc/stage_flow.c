@@ -10,6 +10,8 @@
 #include "follow.h"
 #include "stage.h"
 
+enum { UDP_RACE_NS = 100000 }; /* since the last packet */
+
 /* P-81: a connection to what was no service when it began, and is one now. */
 static bool superseded(const struct stage_ctx *ctx, const struct packet *p, struct flow *f)
 {
@@ -37,6 +39,18 @@ static inline bool stale(const struct stage_ctx *ctx, const struct packet *p, st
 	       superseded(ctx, p, f);
 }
 
+/*
+ * P-88: to Linux a flow is not there before its first packet has left by another processor, so UDP
+ * that follows at once chooses an endpoint of its own. Who loses is seen in stage_translate.
+ */
+static inline bool unconfirmed(const struct stage_ctx *ctx, const struct packet *p,
+			       const struct flow *f)
+{
+	return UNLIKELY(ctx->node->config.tracking.udp_races) && p->key.proto == PROTO_UDP &&
+	       !p->reply && !(f->flags & FLOW_SEEN_REPLY) && (f->flags & FLOW_TRANSLATED) &&
+	       f->expires_ns + UDP_RACE_NS > ctx->now_ns + FLOW_UDP_S * NS_PER_S;
+}
+
 static bool begun_in_batch(const struct batch *b, unsigned before)
 {
 	const struct flow_key *key = &b->pkt[before]->key;
@@ -62,8 +76,10 @@ static void new_flow(const struct stage_ctx *ctx, struct batch *b, unsigned i)
 	if (UNLIKELY(!follow_begins(p, &state)) && !begun_in_batch(b, i)) {
 		if (iface_is_own_kernel(p->in) && !(p->flags & PACKET_FRAGMENT_LATER))
 			return; /* forwarded untracked */
-		packet_drop(p, p->flags & PACKET_FRAGMENT_LATER ? DROP_FRAGMENT_ORPHAN
-								: DROP_FLOW_INVALID);
+		if (p->flags & PACKET_FRAGMENT_LATER)
+			packet_drop(p, DROP_FRAGMENT_ORPHAN);
+		else
+			stage_invalid(ctx, p);
 		return;
 	}
 	/* before a Service is looked up for it, as nf_conntrack does; stage_translate knows for
@@ -118,6 +134,10 @@ static void known(const struct stage_ctx *ctx, struct batch *b, unsigned i, stru
 		return;
 	}
 	if (!(p->flags & PACKET_FRAGMENT_LATER)) {
+		if (unconfirmed(ctx, p, f)) {
+			new_flow(ctx, b, i);
+			return;
+		}
 		uint8_t flags = packet_tcp_flags(p);
 
 		if ((flags & TCP_SYN) && flow_reopens(f, p->reply, flags)) {
@@ -126,8 +146,7 @@ static void known(const struct stage_ctx *ctx, struct batch *b, unsigned i, stru
 		}
 		refused = (flags & TCP_RST) && !(f->flags & FLOW_SEEN_REPLY);
 		if (!flow_advance(f, p->reply, flags, ctx->now_ns)) {
-			p->to = p->key;
-			packet_drop(p, DROP_FLOW_INVALID);
+			stage_invalid(ctx, p);
 			return;
 		}
 	}
@@ -170,7 +189,8 @@ static inline bool goes_on(const struct stage_ctx *ctx, struct packet *p, struct
 	p->reply = g.reply;
 	if (p->key.proto == PROTO_TCP)
 		flags = ((const struct tcp_hdr *)(const void *)packet_l4(p))->flags;
-	if (UNLIKELY(stale(ctx, p, f)) || UNLIKELY(!flow_goes_on(f, g.reply, flags, ctx->now_ns)))
+	if (UNLIKELY(stale(ctx, p, f)) || unconfirmed(ctx, p, f) ||
+	    UNLIKELY(!flow_goes_on(f, g.reply, flags, ctx->now_ns)))
 		return false;
 	follow_flow(p, f);
 	return true;

@@ -17,7 +17,22 @@ enum {
 	PORT_TRIES_LAST = 16,
 };
 
-/* Another packet of this batch has begun the flow: take part in it. False if there is none. */
+/* As the kernel does, untranslated from here on. */
+static void pass_invalid(const struct stage_ctx *ctx, struct packet *p)
+{
+	stage_invalid(ctx, p);
+	if (p->verdict == VERDICT_CONTINUE)
+		stage_route_packet(ctx, p);
+}
+
+/* P-88: as nf_ct_resolve_clash, which lets only such packets pass as chose the same. */
+static bool lost_race(const struct stage_ctx *ctx, const struct packet *p, const struct flow *f)
+{
+	return ctx->node->config.tracking.udp_races && p->key.proto == PROTO_UDP && !p->reply &&
+	       p->endpoint && p->endpoint->slot != f->endpoint_slot;
+}
+
+/* Another packet has begun the flow in the meantime: take part in it. False if there is none. */
 static bool adopt(const struct stage_ctx *ctx, struct packet *p)
 {
 	struct flow *f =
@@ -25,9 +40,13 @@ static bool adopt(const struct stage_ctx *ctx, struct packet *p)
 
 	if (!f)
 		return false;
+	if (lost_race(ctx, p, f)) {
+		packet_drop(p, DROP_INSERT_FAILED);
+		return true;
+	}
 	if (!(p->flags & PACKET_FRAGMENT_LATER) &&
 	    !flow_advance(f, p->reply, packet_tcp_flags(p), ctx->now_ns)) {
-		packet_drop(p, DROP_FLOW_INVALID);
+		pass_invalid(ctx, p);
 		return true;
 	}
 	p->masquerade = 0;
@@ -55,6 +74,17 @@ static struct port_range port_class(const struct flow_key *k)
 	return (struct port_range){1024, 65536 - 1024};
 }
 
+/* P-87: a packet is lost once; when it is sent again the kernel sees whose port it is. */
+static bool lost_to_collision(struct node *n, const struct packet *p)
+{
+	uint32_t *lost = &n->lost[p->hash % NODE_LOST];
+
+	if (!n->config.tracking.collisions_lose || *lost == p->hash)
+		return false;
+	*lost = p->hash;
+	return true;
+}
+
 /* Tries ports from a random one on until the answers' key is free. */
 static int insert_elsewhere(const struct stage_ctx *ctx, struct packet *p, enum flow_state state,
 			    struct flow_pair *pair, struct flow **f)
@@ -63,6 +93,8 @@ static int insert_elsewhere(const struct stage_ctx *ctx, struct packet *p, enum 
 	struct port_range range = port_class(&p->key);
 
 	n->stats.masquerade_collisions++;
+	if (lost_to_collision(n, p))
+		return -EAGAIN;
 	if (p->key.proto != PROTO_TCP && p->key.proto != PROTO_UDP && p->key.proto != PROTO_SCTP &&
 	    p->key.proto != PROTO_ICMP)
 		return -EEXIST; /* no ports to change */
@@ -98,6 +130,13 @@ static void describe_flow(const struct stage_ctx *ctx, const struct packet *p, s
 		f->flags |= FLOW_MASQUERADED;
 }
 
+static enum drop_reason why_not_inserted(int err)
+{
+	if (err == -ENOSPC)
+		return DROP_FLOW_FULL;
+	return err == -EAGAIN ? DROP_INSERT_FAILED : DROP_NO_SOURCE_PORT;
+}
+
 static void remember(const struct stage_ctx *ctx, struct packet *p, struct flow_pair *pair)
 {
 	struct node *n = ctx->node;
@@ -106,9 +145,12 @@ static void remember(const struct stage_ctx *ctx, struct packet *p, struct flow_
 	int err;
 
 	if (UNLIKELY(!follow_begins(p, &state))) {
-		if (!adopt(ctx, p))
-			packet_drop(p, p->flags & PACKET_FRAGMENT_LATER ? DROP_FRAGMENT_ORPHAN
-									: DROP_FLOW_INVALID);
+		if (adopt(ctx, p))
+			return;
+		if (p->flags & PACKET_FRAGMENT_LATER)
+			packet_drop(p, DROP_FRAGMENT_ORPHAN);
+		else
+			pass_invalid(ctx, p);
 		return;
 	}
 	err = flow_table_insert(n->flows, pair, state, ctx->now_ns, &f);
@@ -118,7 +160,7 @@ static void remember(const struct stage_ctx *ctx, struct packet *p, struct flow_
 		err = insert_elsewhere(ctx, p, state, pair, &f);
 	}
 	if (err) {
-		packet_drop(p, err == -ENOSPC ? DROP_FLOW_FULL : DROP_NO_SOURCE_PORT);
+		packet_drop(p, why_not_inserted(err));
 		return;
 	}
 	describe_flow(ctx, p, f);

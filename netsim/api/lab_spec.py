@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from netsim.api.addresses import Cidr
@@ -25,7 +26,8 @@ DEFAULT_NODES = 2
 DEFAULT_MTU = 1500
 DEFAULT_SEED = 1
 DEFAULT_WORKERS = 0
-DEFAULT_FLOWS_MAX = 131_072
+FLOWS_DEFAULT_MIN, FLOWS_PER_PROCESSOR = 131_072, 32_768
+FLOWS_MAX = 2**23 - 2  # csrc/flow_table.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,31 @@ class ProxySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ConntrackSpec:
+    """Where connection tracking loses packets as Linux's does; `tcp_be_liberal` is kube-proxy's."""
+
+    tcp_be_liberal: bool = False
+    lose_on_port_collision: bool = False
+    udp_race: bool = False
+
+    @classmethod
+    def parse(cls, spec: Json) -> ConntrackSpec:
+        """From Lab.spec."""
+        options = mapping(spec, "conntrack")
+        return cls(
+            flag(options, "tcpBeLiberal"),
+            flag(options, "loseOnPortCollision"),
+            flag(options, "udpRace"),
+        )
+
+
+def default_flows_max() -> int:
+    """As kube-proxy sets nf_conntrack_max (P-85): a share for every processor that we may use."""
+    processors = len(os.sched_getaffinity(0))
+    return min(max(FLOWS_DEFAULT_MIN, FLOWS_PER_PROCESSOR * processors), FLOWS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
 class Lab:
     """Lab.spec with every default filled in.
 
@@ -100,6 +127,7 @@ class Lab:
     polling: str
     proxy_mode: str
     proxy: ProxySpec
+    conntrack: ConntrackSpec
     outside: tuple[str, ...]
     flows_max: int
 
@@ -124,8 +152,9 @@ class Lab:
             polling=text(spec, "polling", "spin"),
             proxy_mode=text(spec, "proxyMode", DEFAULT_PROXY_MODE),
             proxy=ProxySpec.parse(spec),
+            conntrack=ConntrackSpec.parse(spec),
             outside=texts(spec, "outside"),
-            flows_max=number(spec, "flowsMax", DEFAULT_FLOWS_MAX),
+            flows_max=number(spec, "flowsMax", default_flows_max()),
         )
 
     @property

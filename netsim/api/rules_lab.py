@@ -14,6 +14,7 @@ from netsim.api.lab_spec import (
     DEFAULT_NODE_CIDR,
     DEFAULT_POD_CIDR,
     DEFAULT_SERVICE_CIDR,
+    FLOWS_MAX,
     IO_METHODS,
     LOCAL_DETECTORS,
     POLLING,
@@ -36,7 +37,6 @@ MTU_MIN = 576
 MTU_MAX = 65_535
 WORKERS_MAX = 64
 FLOWS_MIN = 1024
-FLOWS_MAX = 2**23 - 2  # csrc/flow_table.h
 NODES_MAX = 4096
 OUTSIDE_MAX = 64
 NODE_PORT_RANGES_MAX = 16  # csrc/node.h

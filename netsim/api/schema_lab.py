@@ -46,6 +46,10 @@ LAB_SPEC = record(
                 "nodePortAddresses": STRINGS,
             },
         ),
+        "conntrack": record(
+            "Conntrack",
+            {"tcpBeLiberal": BOOLEAN, "loseOnPortCollision": BOOLEAN, "udpRace": BOOLEAN},
+        ),
         "outside": STRINGS,
         "flowsMax": INTEGER,
     },

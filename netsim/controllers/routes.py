@@ -22,7 +22,15 @@ from netsim.controllers.frontends import tolerant_range
 from netsim.controllers.ipam import host_network
 from netsim.controllers.nodes import internal_ip, is_external, pod_range, proxy_mode, vtep_mac
 from netsim.controllers.objects import is_true, spec, status, uid_of
-from netsim.dataplane.rows import LabRow, NodeRow, PathRow, PeerRow, PodRow, ProxyRow
+from netsim.dataplane.rows import (
+    LabRow,
+    NodeRow,
+    PathRow,
+    PeerRow,
+    PodRow,
+    ProxyRow,
+    TrackingRow,
+)
 from netsim.maps import SharedMap
 from netsim.store.base import View
 
@@ -152,6 +160,11 @@ def node_row(lab: Lab, backend: Backend, net: NodeNet, node: Json) -> NodeRow:
         mtu=overlay_mtu(lab, backend),
         flows_max=lab.flows_max,
         proxy=proxy_row(lab, net, proxy_mode(lab, node)),
+        tracking=TrackingRow(
+            lab.conntrack.tcp_be_liberal,
+            lab.conntrack.lose_on_port_collision,
+            lab.conntrack.udp_race,
+        ),
     )
 
 

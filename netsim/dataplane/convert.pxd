@@ -160,6 +160,9 @@ cdef inline int to_node(core.node_config *c, dict backends, dict proxy_words,
     to_range(&pods, row.pod_cidr, row.pod_len)
     c.pod_cidr, c.pod_mask = pods.prefix, pods.mask
     to_proxy(&c.proxy, proxy_words, row.proxy)
+    c.tracking.invalid_passes = row.tracking.invalid_passes
+    c.tracking.collisions_lose = row.tracking.collisions_lose
+    c.tracking.udp_races = row.tracking.udp_races
     return 0
 
 

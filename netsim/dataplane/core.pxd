@@ -122,6 +122,10 @@ cdef extern from "netsim.h" nogil:
         uint8_t range_count
         affinity_limit affinity
         source_range node_port_ranges[16]
+    struct tracking_config:
+        bint invalid_passes
+        bint collisions_lose
+        bint udp_races
     struct route_row:
         addr prefix
         uint8_t len
@@ -152,6 +156,7 @@ cdef extern from "netsim.h" nogil:
         uint16_t mtu
         uint32_t flows_max
         proxy_config proxy
+        tracking_config tracking
     struct iface_config:
         uint32_t node
         uint8_t role

@@ -108,6 +108,18 @@ class ProxyRow(NamedTuple):
     affinity_evicts: bool = True
 
 
+class TrackingRow(NamedTuple):
+    """Which of the ways in which Linux's connection tracking loses packets are imitated.
+
+    What fits no connection passes untranslated; of a connection whose source port is taken the
+    first packet is lost; UDP that follows a connection's first packet at once may be lost.
+    """
+
+    invalid_passes: bool = False
+    collisions_lose: bool = False
+    udp_races: bool = False
+
+
 class NodeRow(NamedTuple):
     """One node of this lab, as its data plane must know it.
 
@@ -131,6 +143,7 @@ class NodeRow(NamedTuple):
     mtu: int
     flows_max: int
     proxy: ProxyRow = ProxyRow()
+    tracking: TrackingRow = TrackingRow()
 
 
 class PodRow(NamedTuple):

@@ -27,6 +27,7 @@ FIXED = {
     "loadBalancerCIDR": "load_balancer_cidr",
     "proxy": "proxy",
     "proxyMode": "proxy_mode",
+    "conntrack": "conntrack",
     "outside": "outside",
     "wire": "wire",
     "mtu": "mtu",

@@ -8,6 +8,7 @@ import pytest
 
 from netsim.api.addresses import Cidr, parse_address
 from netsim.api.fields import Json
+from netsim.api.lab_spec import ConntrackSpec
 from netsim.api.manifests import load_text
 from netsim.api.resources import (
     BackendSpec,
@@ -64,7 +65,7 @@ def test_a_lab_without_a_word_has_the_documented_defaults() -> None:
     )
     assert lab.backend == BackendSpec("vxlan", 1, 8472)
     assert (lab.wire, lab.mtu, lab.workers, lab.proxy_mode) == ("udp", 1500, 0, "iptables")
-    assert (lab.seed, lab.generate, lab.flows_max, lab.node_pod_length) == (1, None, 131072, 24)
+    assert (lab.seed, lab.generate, lab.node_pod_length) == (1, None, 24)
 
 
 @pytest.mark.parametrize(
@@ -286,3 +287,20 @@ spec:
     assert deployment.selector.matches(deployment.template.labels)
     assert deployment.template.annotations == {"x": "y"}
     assert deployment.template.spec.containers[0].name == "c"
+
+
+@pytest.mark.parametrize(
+    ("processors", "flows"), [(1, 131_072), (4, 131_072), (6, 196_608), (4096, 8_388_606)]
+)
+def test_connections_per_node_grow_with_the_processors(
+    processors: int, flows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(processors)))
+    assert Lab.parse({}).flows_max == flows
+    assert Lab.parse({"spec": {"flowsMax": 5000}}).flows_max == 5000
+
+
+def test_connection_tracking_loses_nothing_unless_asked_to() -> None:
+    assert Lab.parse({}).conntrack == ConntrackSpec(False, False, False)
+    asked = {"tcpBeLiberal": True, "loseOnPortCollision": True, "udpRace": True}
+    assert Lab.parse({"spec": {"conntrack": asked}}).conntrack == ConntrackSpec(True, True, True)

@@ -151,7 +151,8 @@ DEFAULTS = {
     "proxyMode": lab_spec.Lab.parse({}).proxy_mode,
     "proxy": lab_spec.ProxySpec().detect_local_mode,
     "outside": "[]",
-    "flowsMax": lab_spec.DEFAULT_FLOWS_MAX,
+    "conntrack": "tcpBeLiberal: false",
+    "flowsMax": lab_spec.FLOWS_DEFAULT_MIN,
 }
 
 

@@ -21,14 +21,21 @@ from scapy.packet import Packet
 from netsim.dataplane._core import Engine
 from netsim.dataplane.records import Meta, NodeStats, PeerRecord, RouteRecord, TraceRecord
 from netsim.dataplane.resolve import local_routes
-from netsim.dataplane.rows import EndpointRow, NodeRow, ProxyRow, ServiceKey, ServiceRow
+from netsim.dataplane.rows import (
+    EndpointRow,
+    NodeRow,
+    ProxyRow,
+    ServiceKey,
+    ServiceRow,
+    TrackingRow,
+)
 
 S = 1_000_000_000
 TCP_PROTO, UDP_PROTO, SCTP_PROTO = 6, 17, 132
 OVERHEAD = {"vxlan": 50, "udp": 28, "host-gw": 0}
 PORT = {"vxlan": 8472, "udp": 8285, "host-gw": 0}
 VIP = "10.96.0.10"
-PROXY = ProxyRow()
+PROXY, TRACKING = ProxyRow(), TrackingRow()
 PLAIN = ServiceRow(0, 0, 0, 0, "", 0, ())
 FAR = "10.244.9.9"  # inside the cluster's range, but no node has it
 
@@ -106,10 +113,11 @@ class Lab:
         carry: bool = True,
         arena_fd: int = -1,
         proxy: ProxyRow = PROXY,
+        tracking: TrackingRow = TRACKING,
     ) -> None:
         self.engine = Engine(seed=seed, arena_fd=arena_fd)
         self.backend = backend
-        self.proxy = proxy
+        self.proxy, self.tracking = proxy, tracking
         self.carry = carry and nodes > 1
         self.now = 1.0
         self.revision = 0
@@ -145,6 +153,7 @@ class Lab:
             mtu=self.mtu,
             flows_max=flows_max,
             proxy=self.proxy,
+            tracking=self.tracking,
         )
         e, mtu = self.engine, self.mtu
         node = e.node_add(row)
