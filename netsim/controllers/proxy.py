@@ -34,6 +34,7 @@ from netsim.controllers.slices import SERVICE_NAME
 from netsim.dataplane.rows import (
     EVERYWHERE,
     FIRST_SET,
+    NOBODY,
     PROTOCOLS,
     Choice,
     EndpointRow,
@@ -132,6 +133,8 @@ def plain_targets(members: Iterable[tuple[EndpointRow, int]]) -> Targets:
     usable = usable or [i for i, (_, bits) in enumerate(known) if is_fallback(bits)]
     if len(usable) == len(known):
         return Targets(rows)
+    if not usable:
+        return Targets(rows, (), NOBODY, NOBODY)
     return Targets(rows, (tuple(usable),), Choice(FIRST_SET))
 
 
@@ -148,7 +151,10 @@ def placed_targets(
                 merged[row] = Known(row, bits, places[addr])
     sets = Sets([merged[row] for row in sorted(merged) if is_served(merged[row].bits)])
     cluster = sets.cluster(zones)
-    local = sets.local() if terms.internal_local or terms.external_local else EVERYWHERE
+    if terms.internal_local or terms.external_local:
+        local = sets.local()
+    else:
+        local = NOBODY if cluster == NOBODY else EVERYWHERE
     return Targets(tuple([e.row for e in sets.known]), tuple(sets.sets), cluster, local)
 
 

@@ -39,7 +39,7 @@ class Choice(NamedTuple):
     nodes: tuple[tuple[str, int], ...] = ()
 
 
-EVERYWHERE = Choice()
+EVERYWHERE, NOBODY = Choice(), Choice(NONE)
 
 
 class FrontendRow(NamedTuple):
@@ -59,7 +59,8 @@ class ServiceRow(NamedTuple):
     `affinity_s` is sessionAffinityConfig's timeout in seconds, 0 without affinity. `endpoints` are
     those that anybody may send to and those whose connections go on; `sets` are positions among
     them. `cluster` and `local` say which set a node has under each traffic policy; the policies are
-    Local where `internal_local` (cluster IP) and `external_local` (`frontends`) say so. `ranges`
+    Local where `internal_local` (cluster IP) and `external_local` (`frontends`) say so, and `local`
+    is not asked otherwise. Nobody is sent anywhere if both are NOBODY. `ranges`
     (prefix, length) are who may use load balancers' addresses, empty for everybody.
     """
 
