@@ -117,7 +117,8 @@ def test_hundreds_of_starts_wait_for_nobody(launcher: Launcher) -> None:
 
 
 def test_a_launcher_that_was_killed_is_made_anew(run: Run, launcher: Launcher) -> None:
-    launcher.start(["true"], ENV, "/", {}, (0, 1, 2))
+    begun = await_start(launcher.start(["true"], ENV, "/", {}, (0, 1, 2)))
+    os.waitpid(begun.pid, 0)  # until it is the program it looks like its launcher
     [pid] = [pid for pid in children() if b"launcher" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
