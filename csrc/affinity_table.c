@@ -83,7 +83,7 @@ static inline bool entry_is(const struct affinity *a, uint32_t service, struct a
 
 static inline bool is_over(const struct affinity *a, uint64_t now_ns, uint32_t timeout_s)
 {
-	return now_ns - a->renewed_ns > timeout_s * NS_PER_S;
+	return now_ns - a->renewed_ns > timeout_s * NS_PER_S && !a->held;
 }
 
 unsigned affinity_find(const struct affinity_table *t, uint32_t service, struct addr client,
@@ -179,6 +179,12 @@ static void forget(struct affinity_table *t, struct affinity *a)
 	t->count--;
 }
 
+static inline bool entry_has(const struct affinity *a, const struct affinity_key *key)
+{
+	return entry_is(a, key->service, key->client) && a->endpoint_slot == key->slot &&
+	       a->endpoint_generation == key->generation;
+}
+
 /* The client's entry with an endpoint; failing that a free place; failing that the stalest. */
 static struct affinity *place_choose(struct affinity_table *t, const struct affinity_key *key)
 {
@@ -188,8 +194,7 @@ static struct affinity *place_choose(struct affinity_table *t, const struct affi
 	for (uint64_t i = 0; i < NEIGHBOURHOOD; i++) {
 		struct affinity *a = &t->entries[(home + i) & t->mask];
 
-		if (entry_is(a, key->service, key->client) && a->endpoint_slot == key->slot &&
-		    a->endpoint_generation == key->generation)
+		if (entry_has(a, key))
 			return a;
 		if (a->state != AFFINITY_KNOWN && !free)
 			free = a;
@@ -223,9 +228,8 @@ bool affinity_set(struct affinity_table *t, const struct affinity_key *key, uint
 		  uint32_t timeout_s)
 {
 	struct affinity *a = place_choose(t, key);
-	bool known = entry_is(a, key->service, key->client) && a->endpoint_slot == key->slot &&
-		     a->endpoint_generation == key->generation;
-	bool over = false;
+	bool known = entry_has(a, key), over = false;
+	uint32_t held = known ? a->held : 0;
 
 	if (!known && !make_room(t, key, now_ns, timeout_s, &over))
 		return over;
@@ -239,9 +243,18 @@ bool affinity_set(struct affinity_table *t, const struct affinity_key *key, uint
 			       .service = key->service,
 			       .endpoint_slot = key->slot,
 			       .endpoint_generation = key->generation,
-			       .state = AFFINITY_KNOWN};
+			       .state = AFFINITY_KNOWN,
+			       .held = held};
 	link_newest(t, a);
 	return over;
+}
+
+void affinity_hold(struct affinity_table *t, const struct affinity_key *key, int by)
+{
+	struct affinity *a = place_choose(t, key);
+
+	if (entry_has(a, key) && (by > 0 || a->held))
+		a->held += (uint32_t)by;
 }
 
 size_t affinity_table_count(const struct affinity_table *t)

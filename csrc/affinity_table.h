@@ -30,6 +30,7 @@ struct affinity {
 	uint32_t state; /* enum affinity_state */
 	uint32_t older; /* of its endpoint's, by position plus one; 0: the oldest */
 	uint32_t newer;
+	uint32_t held; /* times: has no timeout meanwhile */
 };
 
 /* How many clients an endpoint is remembered for; beyond, the least recently renewed goes
@@ -92,6 +93,11 @@ struct affinity_key {
  */
 bool affinity_set(struct affinity_table *t, const struct affinity_key *key, uint64_t now_ns,
 		  uint32_t timeout_s);
+
+/**
+ * affinity_hold() - An entry is held once more (@by 1) or less (-1), if it is still there
+ */
+void affinity_hold(struct affinity_table *t, const struct affinity_key *key, int by);
 
 size_t affinity_table_count(const struct affinity_table *t);
 

@@ -161,6 +161,8 @@ static void record_forget(struct flow_table *t, uint32_t record)
 {
 	const struct flow *f = flow_at(t, record);
 
+	if (UNLIKELY(t->forgets != NULL))
+		t->forgets(f, t->context);
 	flow_index_remove(&t->index, flow_key_hash(&f->original, t->seed), name_of(record, false));
 	if (!flow_key_equal(&f->original, &f->reply))
 		flow_index_remove(&t->index, flow_key_hash(&f->reply, t->seed),

@@ -81,6 +81,8 @@ struct flow_table {
 	struct flow_arena *arena;
 	uint64_t owner;
 	uint64_t seed;
+	void (*forgets)(const struct flow *f, void *context); /* NULL: nobody is told */
+	void *context;
 };
 
 /* A name in the index: a record's number and the direction. */
@@ -117,6 +119,17 @@ int flow_table_new(struct flow_table **out, struct flow_arena *arena, uint64_t o
  * flow_table_free() - Free the index; the records stay in the arena
  */
 void flow_table_free(struct flow_table *t);
+
+/**
+ * flow_table_tell() - Call @forgets for every flow that is forgotten from now on, while it is whole
+ */
+static inline void flow_table_tell(struct flow_table *t,
+				   void (*forgets)(const struct flow *f, void *context),
+				   void *context)
+{
+	t->forgets = forgets;
+	t->context = context;
+}
 
 /**
  * flow_table_adopt() - Take over the owner's records that are already in the arena

@@ -20,6 +20,8 @@ enum {
 
 static bool config_good(const struct node_config *c)
 {
+	if (c->proxy.scheduler >= SCHEDULE_COUNT)
+		return false;
 	if (c->uid == 0 || c->flows_max == 0 || c->mtu < IPV4_MTU_MIN || c->cluster_len > ADDR_BITS)
 		return false;
 	if (!addr_is_v4(c->address) || !addr_is_v4(c->cni_addr) || !addr_is_v4(c->stack_addr))
@@ -43,6 +45,20 @@ static struct source_range range_make(struct addr prefix, unsigned len)
 	return (struct source_range){addr_and(prefix, mask), mask};
 }
 
+/* Only where somebody asks for it. */
+static int make_load(struct node *n)
+{
+	const struct node_config *c = &n->config;
+	int err;
+
+	if (c->proxy.scheduler == SCHEDULE_RANDOM && !c->proxy.by_entry)
+		return 0;
+	err = load_table_new(&n->load, c->flows_max, random_next(&n->random));
+	if (!err)
+		flow_table_tell(n->flows, node_load_ends, n);
+	return err;
+}
+
 static int make_tables(struct node *n, struct flow_arena *arena, uint64_t seed)
 {
 	const struct node_config *c = &n->config;
@@ -59,8 +75,9 @@ static int make_tables(struct node *n, struct flow_arena *arena, uint64_t seed)
 	err = fragment_table_new(&n->fragments, FRAGMENTS_MAX, random_next(&n->random));
 	if (err)
 		return err;
-	return affinity_table_new(&n->affinity, AFFINITY_MAX, &c->proxy.affinity,
-				  random_next(&n->random));
+	err = affinity_table_new(&n->affinity, AFFINITY_MAX, &c->proxy.affinity,
+				 random_next(&n->random));
+	return err ? err : make_load(n);
 }
 
 int node_new(struct node **out, const struct node_config *config, struct tables *tables,
@@ -96,6 +113,7 @@ void node_free(struct node *n)
 	flow_table_free(n->flows);
 	fragment_table_free(n->fragments);
 	affinity_table_free(n->affinity);
+	load_table_free(n->load);
 	free(n->iface_index);
 	free(n->ifaces);
 	free(n->ways);
@@ -224,7 +242,7 @@ const struct frontend *node_frontend_local(const struct node *n, const struct se
 }
 
 struct tie {
-	const struct node *node;
+	struct node *node;
 	const struct service_table *services;
 };
 
@@ -253,6 +271,8 @@ static bool retie(struct flow *f, void *context)
 		f->endpoint_slot = e->slot;
 		f->endpoint_generation = e->generation;
 	}
+	if (e && tie->node->load)
+		node_load_begins(tie->node, f);
 	return true;
 }
 

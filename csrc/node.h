@@ -14,6 +14,7 @@
 #include "flow_table.h"
 #include "fragment_table.h"
 #include "iface.h"
+#include "load_table.h"
 #include "tables.h"
 #include "trace.h"
 
@@ -32,6 +33,18 @@ enum local_detector {
 	DETECT_COUNT
 };
 
+/* Which endpoint a new connection gets: stage_schedule.c has them. */
+enum scheduler {
+	SCHEDULE_RANDOM,
+	SCHEDULE_ROUND_ROBIN,
+	SCHEDULE_LEAST_CONNECTIONS,
+	SCHEDULE_SHORTEST_DELAY,
+	SCHEDULE_SOURCE_HASH,
+	SCHEDULE_DESTINATION_HASH,
+	SCHEDULE_CONSISTENT_HASH,
+	SCHEDULE_COUNT
+};
+
 enum { NODE_PORT_RANGES_MAX = 16 };
 
 /* How the node's service proxy is set up: what differs between modes and options is here, and no
@@ -43,6 +56,10 @@ struct proxy_config {
 	bool localhost_node_ports; /* node ports at 127.0.0.0/8 */
 	uint8_t refused_at;        /* enum frontend_flags: their addresses have no other ports */
 	uint8_t range_count;       /* 0: node ports at every address of the node */
+	uint8_t scheduler;         /* enum scheduler */
+	bool by_entry;             /* affinity is by service_entry(), and outlasts connections */
+	bool bound;                /* the node has Services' addresses: errors come from them */
+	bool own_first;            /* policy Local: for its own and its pods too, if it has any */
 	struct affinity_limit affinity;
 	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
 };
@@ -144,6 +161,7 @@ struct node {
 	struct flow_table *flows;
 	struct fragment_table *fragments;
 	struct affinity_table *affinity;
+	struct load_table *load; /* NULL: connections are not counted */
 	uint64_t hash_seed;
 	uint64_t random; /* state of random_next(): endpoint choice, masquerade ports */
 	/* P-87: hashes of keys whose first packet was lost, by hash: sent again they pass */
@@ -238,6 +256,15 @@ static inline void node_count_drop(struct node *n, enum drop_reason why)
 {
 	n->stats.drops[why]++;
 }
+
+/**
+ * node_load_begins() - A translated connection is remembered; the node counts (n->load)
+ * node_load_moved() - A connection's state was @was until now
+ * node_load_ends() - A connection is forgotten: flow_table_tell()'s
+ */
+void node_load_begins(struct node *n, const struct flow *f);
+void node_load_moved(struct node *n, const struct flow *f, uint8_t was);
+void node_load_ends(const struct flow *f, void *node);
 
 /**
  * node_adopt_flows() - After a restart: take over the flows in the arena and re-tie translated

@@ -11,6 +11,7 @@
 #define NETSIM_SERVICE_H
 
 #include "retired.h"
+#include "wire.h"
 
 struct service_key {
 	struct addr addr;
@@ -94,6 +95,18 @@ struct service {
 	const uint32_t *order;
 	struct endpoint endpoints[];
 };
+
+/**
+ * service_entry() - A number for the address and port at which a service port is asked, not 0
+ * @service:	service.id
+ * @asked:	key of a packet that asks
+ */
+static inline uint32_t service_entry(uint32_t service, const struct flow_key *asked)
+{
+	uint64_t x = mix64(asked->dst.w[1] ^ ((uint64_t)service << 16 | asked->dport));
+
+	return (uint32_t)mix64(x ^ asked->dst.w[0]) | 1;
+}
 
 /* What the control side hands over; copied. */
 struct endpoint_spec {

@@ -61,6 +61,12 @@ void stage_route_packet(const struct stage_ctx *ctx, struct packet *p);
 void stage_invalid(const struct stage_ctx *ctx, struct packet *p);
 
 /**
+ * stage_schedule() - The endpoint of a set, not empty, that the node's scheduler gives a connection
+ */
+const struct endpoint *stage_schedule(const struct stage_ctx *ctx, const struct packet *p,
+				      struct endpoint_set set);
+
+/**
  * stage_is_detour() - Whether a packet is the node's own stack's, from it and to it
  *
  * What is for a node port comes by here because the stack can not tell which ports are Services';

@@ -138,7 +138,7 @@ static void known(const struct stage_ctx *ctx, struct batch *b, unsigned i, stru
 			new_flow(ctx, b, i);
 			return;
 		}
-		uint8_t flags = packet_tcp_flags(p);
+		uint8_t flags = packet_tcp_flags(p), was = f->state;
 
 		if ((flags & TCP_SYN) && flow_reopens(f, p->reply, flags)) {
 			begin_anew(ctx, b, i, f);
@@ -149,6 +149,8 @@ static void known(const struct stage_ctx *ctx, struct batch *b, unsigned i, stru
 			stage_invalid(ctx, p);
 			return;
 		}
+		if (UNLIKELY(n->load != NULL))
+			node_load_moved(n, f, was);
 	}
 	follow_flow(p, f);
 	stage_trace(ctx, p, TRACE_FLOW, TRACE_FLOW_HIT, f->service, f->state);

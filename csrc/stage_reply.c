@@ -39,7 +39,9 @@ static bool may_answer(const struct packet *p)
  */
 static struct addr hop_address(const struct node *n, const struct packet *p)
 {
-	if (!addr_equal(p->key.dst, p->to.dst))
+	bool service = p->drop == DROP_NO_ENDPOINT || p->drop == DROP_NO_SERVICE_PORT;
+
+	if (!addr_equal(p->key.dst, p->to.dst) || (service && n->config.proxy.bound))
 		return p->key.dst;
 	switch ((enum iface_role)p->in->role) {
 	case IFACE_POD:

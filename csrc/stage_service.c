@@ -100,6 +100,14 @@ static void trace_choice(const struct stage_ctx *ctx, struct packet *p, enum tra
 	stage_trace(ctx, p, TRACE_SERVICE, event, p->service->id, index << 16 | set.count);
 }
 
+/* What a client has affinity with: a service port, however it is reached (P-33), or an entry. */
+static uint32_t affinity_of(const struct node *n, const struct packet *p)
+{
+	uint32_t id = p->service->id;
+
+	return n->config.proxy.by_entry ? service_entry(id, &p->key) : id;
+}
+
 /* The first endpoint of the set that this client is with, as kube-proxy asks their lists in turn
  * (P-36).
  */
@@ -108,8 +116,8 @@ static const struct endpoint *affine(const struct stage_ctx *ctx, const struct p
 {
 	const struct affinity *known[AFFINITY_FOUND_MAX];
 	const struct service *s = p->service;
-	unsigned count = affinity_find(ctx->node->affinity, s->id, p->key.src, ctx->now_ns,
-				       s->affinity_s, known);
+	unsigned count = affinity_find(ctx->node->affinity, affinity_of(ctx->node, p), p->key.src,
+				       ctx->now_ns, s->affinity_s, known);
 
 	for (uint32_t i = 0; count && i < set.count; i++) {
 		const struct endpoint *e = service_set_endpoint(s, set, i);
@@ -125,7 +133,7 @@ static const struct endpoint *affine(const struct stage_ctx *ctx, const struct p
 static void remember(const struct stage_ctx *ctx, const struct packet *p)
 {
 	const struct affinity_key key = {.client = p->key.src,
-					 .service = p->service->id,
+					 .service = affinity_of(ctx->node, p),
 					 .slot = p->endpoint->slot,
 					 .generation = p->endpoint->generation};
 	struct node *n = ctx->node;
@@ -145,7 +153,9 @@ static void choose(const struct stage_ctx *ctx, struct packet *p, struct endpoin
 		p->endpoint = e;
 		trace_choice(ctx, p, TRACE_SERVICE_AFFINE, set);
 	} else {
-		e = service_pick(s, set, (uint32_t)(random_next(&n->random) >> 32));
+		e = LIKELY(!n->load)
+			? service_pick(s, set, (uint32_t)(random_next(&n->random) >> 32))
+			: stage_schedule(ctx, p, set);
 		p->endpoint = e;
 		trace_choice(ctx, p, TRACE_SERVICE_CHOSEN, set);
 	}
@@ -176,13 +186,30 @@ static void reject(const struct stage_ctx *ctx, struct packet *p, uint32_t servi
 	packet_reply(p, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE, why);
 }
 
+/* With own_first what comes from the node and its pods is like what comes from outside, unless the
+ * node has no endpoint.
+ */
+static struct endpoint_set set_for(const struct node *n, const struct frontend *f, bool local)
+{
+	const uint32_t external_local = FRONTEND_EXTERNAL | FRONTEND_LOCAL;
+	const struct service *s = f->service;
+	uint64_t number = n->config.number;
+
+	if (UNLIKELY(n->config.proxy.own_first) && (f->flags & external_local) == external_local) {
+		struct endpoint_set own = service_set_of(s, &s->local, number);
+
+		if (own.count)
+			return own;
+	}
+	return service_set_of(s, local ? &s->local : &s->cluster, number);
+}
+
 static void serve(const struct stage_ctx *ctx, struct packet *p, const struct frontend *f)
 {
 	const struct node *n = ctx->node;
 	const struct service *s = f->service;
 	struct admittance a = admit(n, p, f);
-	struct endpoint_set set =
-	    service_set_of(s, a.local ? &s->local : &s->cluster, n->config.number);
+	struct endpoint_set set = set_for(n, f, a.local);
 
 	p->service = s;
 	if (UNLIKELY(f->flags & FRONTEND_RANGES) && s->served && !in_ranges(n, p)) {

@@ -44,10 +44,15 @@ static bool adopt(const struct stage_ctx *ctx, struct packet *p)
 		packet_drop(p, DROP_INSERT_FAILED);
 		return true;
 	}
-	if (!(p->flags & PACKET_FRAGMENT_LATER) &&
-	    !flow_advance(f, p->reply, packet_tcp_flags(p), ctx->now_ns)) {
-		pass_invalid(ctx, p);
-		return true;
+	if (!(p->flags & PACKET_FRAGMENT_LATER)) {
+		uint8_t was = f->state;
+
+		if (!flow_advance(f, p->reply, packet_tcp_flags(p), ctx->now_ns)) {
+			pass_invalid(ctx, p);
+			return true;
+		}
+		if (UNLIKELY(ctx->node->load != NULL))
+			node_load_moved(ctx->node, f, was);
 	}
 	p->masquerade = 0;
 	follow_flow(p, f);
@@ -125,6 +130,8 @@ static void describe_flow(const struct stage_ctx *ctx, const struct packet *p, s
 		f->service = p->service->id;
 		f->endpoint_slot = p->endpoint->slot;
 		f->endpoint_generation = p->endpoint->generation;
+		if (UNLIKELY(ctx->node->load != NULL))
+			node_load_begins(ctx->node, f);
 	}
 	if (!addr_equal(p->key.src, p->to.src) || p->key.sport != p->to.sport)
 		f->flags |= FLOW_MASQUERADED;

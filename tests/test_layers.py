@@ -16,7 +16,7 @@ PYTHON_FILES = sorted((ROOT / "netsim").rglob("*.py"))
 # Lowest first; modules of one line may include each other.
 C_RANKS = (
     ("base", "wire", "checksum", "retired", "uring"),
-    ("ring", "pcapng", "endpoint_slots", "flow_arena", "flow_index"),
+    ("ring", "pcapng", "endpoint_slots", "load_table", "flow_arena", "flow_index"),
     ("packet", "service", "frontend_index", "service_table", "route_table", "affinity_table"),
     ("fragment_table",),
     ("tables", "flow_table", "trace", "icmp_quote", "gso", "capture_socket"),
@@ -33,6 +33,7 @@ C_PARTS = {
     "peer_table": "route_table",
     "drop_reason": "packet",
     "flow_state": "flow_table",
+    "node_load": "node",
     "gso_join": "gso",
     "gso_join_udp": "gso",
     "vnet": "iface_tun",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netsim.api.addresses import Cidr
 from netsim.api.fields import Json, flag, int_or_text, mapping, number, text, texts
 from netsim.api.meta import name_of
-from netsim.api.proxy_modes import DEFAULT_PROXY_MODE
+from netsim.api.proxy_modes import DEFAULT_PROXY_MODE, IPVS_SCHEDULERS
 
 BACKENDS = ("vxlan", "udp", "host-gw")
 WIRES = ("udp", "fabric")
@@ -65,6 +65,7 @@ class ProxySpec:
     masquerade_all: bool = False
     localhost_node_ports: bool = True
     node_port_addresses: tuple[str, ...] = ()
+    ipvs_scheduler: str = IPVS_SCHEDULERS[0]
 
     @classmethod
     def parse(cls, spec: Json) -> ProxySpec:
@@ -75,6 +76,7 @@ class ProxySpec:
             flag(options, "masqueradeAll"),
             flag(options, "localhostNodePorts", default=True),
             texts(options, "nodePortAddresses"),
+            text(options, "ipvsScheduler", IPVS_SCHEDULERS[0]),
         )
 
 

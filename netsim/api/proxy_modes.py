@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+IPVS_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh")
 PRIMARY = "primary"  # among nodePortAddresses: the node's own
 
 
@@ -21,7 +22,11 @@ class ProxyMode(NamedTuple):
     `refused_at`: the addresses at which is refused what is for no Service, other ports and ping:
     `cluster-ips`, those of all `services`, or `nowhere`; then nobody answers. An endpoint has
     affinity with `affinity_clients` (0: any number); one more drives out the one that came least
-    recently (`affinity_evicts`), or is not remembered.
+    recently (`affinity_evicts`), or is not remembered. `schedulers` choose endpoints for new
+    connections: the option's, or the first. With `by_entry` they, and affinity, are by address and
+    port, and affinity lasts while its connections do. With `bound` nodes have the addresses of
+    Services: what is refused is refused by these. With `own_first` externalTrafficPolicy Local
+    holds for a node itself and its pods too, while it has endpoints.
     """
 
     node_port_addresses: tuple[str, ...] = ()
@@ -29,6 +34,10 @@ class ProxyMode(NamedTuple):
     refused_at: str = "nowhere"
     affinity_clients: int = 100  # ip_list_tot of xt_recent
     affinity_evicts: bool = True
+    schedulers: tuple[str, ...] = ("random",)
+    by_entry: bool = False
+    bound: bool = False
+    own_first: bool = False
 
 
 PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
@@ -41,7 +50,15 @@ PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
             affinity_clients=65535,  # size of the sets
             affinity_evicts=False,
         ),
+        "ipvs": ProxyMode(
+            refused_at="services",
+            affinity_clients=0,
+            schedulers=IPVS_SCHEDULERS,
+            by_entry=True,
+            bound=True,
+            own_first=True,
+        ),
     }
 )
-FUTURE_PROXY_MODES = ("ipvs", "userspace")  # known, and refused
+FUTURE_PROXY_MODES = ("userspace",)  # known, and refused
 DEFAULT_PROXY_MODE = "iptables"

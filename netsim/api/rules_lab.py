@@ -30,7 +30,7 @@ from netsim.api.problems import (
     not_supported,
     required,
 )
-from netsim.api.proxy_modes import PRIMARY
+from netsim.api.proxy_modes import IPVS_SCHEDULERS, PRIMARY
 
 VNI_MAX = 2**24 - 1
 MTU_MIN = 576
@@ -83,6 +83,8 @@ def _check_outside(names: Sequence[str], where: Path) -> Iterator[Problem]:
 def _check_proxy(options: Json, where: Path) -> Iterator[Problem]:
     detector = text(options, "detectLocalMode")
     yield from rules.one_of((*where, "detectLocalMode"), detector, LOCAL_DETECTORS)
+    scheduler = text(options, "ipvsScheduler")
+    yield from rules.one_of((*where, "ipvsScheduler"), scheduler, IPVS_SCHEDULERS)
     at = (*where, "nodePortAddresses")
     ranges = texts(options, "nodePortAddresses")
     if len(ranges) > NODE_PORT_RANGES_MAX:

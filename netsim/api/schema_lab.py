@@ -9,7 +9,7 @@ from netsim.api.lab_spec import (
     POLLING,
     WIRES,
 )
-from netsim.api.proxy_modes import PROXY_MODES
+from netsim.api.proxy_modes import IPVS_SCHEDULERS, PROXY_MODES
 from netsim.api.schema import BOOLEAN, INTEGER, INTEGER64, STRING, Either, ListOf, record, word
 
 STRINGS = ListOf(STRING)
@@ -44,6 +44,7 @@ LAB_SPEC = record(
                 "masqueradeAll": BOOLEAN,
                 "localhostNodePorts": BOOLEAN,
                 "nodePortAddresses": STRINGS,
+                "ipvsScheduler": word(*IPVS_SCHEDULERS),
             },
         ),
         "conntrack": record(

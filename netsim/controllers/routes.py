@@ -186,6 +186,10 @@ def proxy_row(lab: Lab, net: NodeNet, mode: str) -> ProxyRow:
         does.refused_at,
         does.affinity_clients,
         does.affinity_evicts,
+        next((s for s in does.schedulers if s == spec.ipvs_scheduler), does.schedulers[0]),
+        does.by_entry,
+        does.bound,
+        does.own_first,
     )
 
 

@@ -47,6 +47,18 @@ PROXY_WORDS = {  # of a ProxyRow, by field
         "cluster-ips": core.FRONTEND_OWN,
         "services": core.FRONTEND_OWN | core.FRONTEND_EXTERNAL,
     },
+    "scheduler": {  # every endpoint has the same weight
+        "random": core.SCHEDULE_RANDOM,
+        "rr": core.SCHEDULE_ROUND_ROBIN,
+        "wrr": core.SCHEDULE_ROUND_ROBIN,
+        "lc": core.SCHEDULE_LEAST_CONNECTIONS,
+        "wlc": core.SCHEDULE_LEAST_CONNECTIONS,
+        "sed": core.SCHEDULE_SHORTEST_DELAY,
+        "nq": core.SCHEDULE_SHORTEST_DELAY,
+        "sh": core.SCHEDULE_SOURCE_HASH,
+        "dh": core.SCHEDULE_DESTINATION_HASH,
+        "mh": core.SCHEDULE_CONSISTENT_HASH,
+    },
 }
 IO_METHODS = ("auto", "io_uring", "epoll")  # in the order of enum io_method
 POLLING = ("sleep", "spin", "busy")  # of enum polling

@@ -128,6 +128,10 @@ cdef inline int to_proxy(core.proxy_config *c, dict words, object row) except -1
     c.masquerade_all = row.masquerade_all
     c.localhost_node_ports = row.localhost_node_ports
     c.refused_at = lookup(words["refused_at"], row.refused_at, "refused_at")
+    c.scheduler = lookup(words["scheduler"], row.scheduler, "ipvsScheduler")
+    c.by_entry = row.by_entry
+    c.bound = row.bound
+    c.own_first = row.own_first
     c.affinity.clients = row.affinity_clients
     c.affinity.evicts = row.affinity_evicts
     if len(row.node_port_ranges) > 16:

@@ -57,6 +57,13 @@ cdef extern from "netsim.h" nogil:
         DETECT_NODE_CIDR
         DETECT_INTERFACE
         DETECT_NONE
+        SCHEDULE_RANDOM
+        SCHEDULE_ROUND_ROBIN
+        SCHEDULE_LEAST_CONNECTIONS
+        SCHEDULE_SHORTEST_DELAY
+        SCHEDULE_SOURCE_HASH
+        SCHEDULE_DESTINATION_HASH
+        SCHEDULE_CONSISTENT_HASH
     enum drop_reason:
         pass
     enum trace_stage:
@@ -120,6 +127,10 @@ cdef extern from "netsim.h" nogil:
         bint localhost_node_ports
         uint8_t refused_at
         uint8_t range_count
+        uint8_t scheduler
+        bint by_entry
+        bint bound
+        bint own_first
         affinity_limit affinity
         source_range node_port_ranges[16]
     struct tracking_config:

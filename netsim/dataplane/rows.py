@@ -107,6 +107,10 @@ class ProxyRow(NamedTuple):
     refused_at: str = "nowhere"
     affinity_clients: int = 100
     affinity_evicts: bool = True
+    scheduler: str = "random"
+    by_entry: bool = False
+    bound: bool = False
+    own_first: bool = False
 
 
 class TrackingRow(NamedTuple):

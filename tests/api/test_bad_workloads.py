@@ -228,13 +228,15 @@ LABS = [
         "a service proxy that can not be",
         LAB
         + "  proxy:\n    detectLocalMode: ClusterCidr\n"
-        + "    nodePortAddresses: [primary, 10.0.0.1]\n",
+        + "    nodePortAddresses: [primary, 10.0.0.1]\n    ipvsScheduler: lblc\n",
         [
             't:5:22: error: spec.proxy.detectLocalMode: Unsupported value: "ClusterCidr":'
             ' supported values: "BridgeInterface", "ClusterCIDR",'
             ' "InterfaceNamePrefix", "NodeCIDR", "None" (did you mean ClusterCIDR?)',
             't:6:34: error: spec.proxy.nodePortAddresses[1]: Invalid value: "10.0.0.1":'
             " must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+            't:7:20: error: spec.proxy.ipvsScheduler: Unsupported value: "lblc": supported values:'
+            ' "dh", "lc", "mh", "nq", "rr", "sed", "sh", "wlc", "wrr" (did you mean lc?)',
         ],
     ),
     Case(

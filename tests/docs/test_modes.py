@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netsim.api.proxy_modes import PROXY_MODES, ProxyMode
+from netsim.api.proxy_modes import IPVS_SCHEDULERS, PROXY_MODES, ProxyMode
 from tests.docs import pages
 
 PAGE = pages.ROOT / "docs" / "services.md"
+OPTION = "by `ipvsScheduler`"
 CLOSED = {
     "another port of a cluster IP, another protocol, ping": ("cluster-ips", "no answer"),
     "the same of other addresses of Services": ("services", "left alone"),
@@ -21,7 +22,21 @@ CELLS: dict[str, Callable[[ProxyMode], str]] = {
         m.affinity_clients or "any number"
     ),
     "one more client": lambda m: (
-        "drives out the one that came least recently" if m.affinity_evicts else "is not remembered"
+        (
+            "drives out the one that came least recently"
+            if m.affinity_evicts
+            else "is not remembered"
+        )
+        if m.affinity_clients
+        else "-"
+    ),
+    "what is refused is refused by": lambda m: "the address itself" if m.bound else "the router",
+    "an endpoint is chosen": lambda m: "at random" if m.schedulers == ("random",) else OPTION,
+    "affinity is with": lambda m: (
+        "each of its addresses and ports" if m.by_entry else "the Service port"
+    ),
+    "`externalTrafficPolicy: Local`, from pods and the node itself": lambda m: (
+        "those of the node, all if it has none" if m.own_first else "all endpoints"
     ),
 }
 
@@ -33,7 +48,7 @@ def closed(mode: ProxyMode, row: str) -> str:
 
 
 def test_the_table_of_modes_is_the_one_that_is_run() -> None:
-    head, _, *rows = pages.rows(pages.section(PAGE, "## Modes"))
+    head, _, *rows = pages.rows(pages.section(PAGE, "## Modes").partition("###")[0])
     table = {cells[0]: dict(zip(head[1:], cells[1:], strict=True)) for cells in rows}
     assert [f"`{name}`" for name in PROXY_MODES] == head[1:]
     for name, mode in PROXY_MODES.items():
@@ -47,3 +62,9 @@ def test_every_mode_is_a_value_of_the_field() -> None:
     topology = pages.ROOT / "docs" / "topology.md"
     [row] = [c for c in pages.rows(pages.section(topology, "## Lab")) if c[0] == "`proxyMode`"]
     assert all(f"`{name}`" in row[3] for name in PROXY_MODES)
+
+
+def test_every_scheduler_is_explained() -> None:
+    table = pages.rows(pages.section(PAGE, "### Schedulers"))
+    named = [name for cells in table[1:] for name in pages.SPAN.findall(cells[0])]
+    assert named == [*IPVS_SCHEDULERS]

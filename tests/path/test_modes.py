@@ -68,6 +68,18 @@ EXPECTED = {
     "iptables": SERVED
     | dict.fromkeys(("closed port", "other protocol", "ping", "ping without endpoints"), "silence")
     | {"closed port of an external address": "routed", "node port, another address": B},
+    "ipvs": SERVED
+    | dict.fromkeys(
+        (
+            "closed port",
+            "other protocol",
+            "ping",
+            "ping without endpoints",
+            "closed port of an external address",
+        ),
+        "refused",
+    )
+    | {"node port, another address": B},
     "nftables": SERVED
     | dict.fromkeys(("closed port", "other protocol", "ping", "ping without endpoints"), "refused")
     | {"closed port of an external address": "routed", "node port, another address": "routed"},

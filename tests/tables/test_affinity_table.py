@@ -139,3 +139,18 @@ def test_an_endpoint_has_so_many_clients_and_not_one_more(clients: int, evicts: 
     later = clients + 61 * S
     assert not table.set(1, clients + 1, 5, 1, later, 60)  # somebody's time is over
     assert table.find(1, clients + 1, later, 60) == {(5, 1)}
+
+
+def test_lists_of_many_endpoints_come_and_go() -> None:
+    """One client each: every new one ends a list and begins it again, among thousands."""
+    table, rng = AffinityTable(16384, 3, 1), random.Random(3)
+    newest: dict[tuple[int, int], int] = {}
+    for now in range(40_000):
+        endpoint, client = (rng.randrange(1500), rng.randrange(2)), rng.randrange(1 << 30)
+        before = newest.get(endpoint)
+        assert table.set(1, client, *endpoint, now) == (before not in (None, client))
+        newest[endpoint] = client
+        if before is not None and before != client:
+            assert endpoint not in table.find(1, before, now, 60)
+    assert len(table) == len(newest) == 3000
+    assert all(table.find(1, client, 40_000, 60) == {e} for e, client in newest.items())

@@ -1,4 +1,4 @@
-"""Threads: C drivers under sanitizers, and the broken twin of one."""
+"""C drivers under sanitizers, of threads and of a table that Python does not see."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ RUNS = [
     ("publish: no data race", "publish_stress", TABLES, "thread", ""),
     ("publish: no use after free, no leak", "publish_stress", TABLES, "address,undefined", ""),
     ("publish: unannounced readers are noticed", "publish_stress", TABLES, "address", "after-free"),
+    ("load: an array says the same", "load_stress", ["load_table"], "address,undefined", ""),
     ("arena: no data race", "arena_stress", ["flow_arena"], "thread", ""),
 ]
 
@@ -33,7 +34,7 @@ RUNS = [
 @pytest.mark.parametrize(
     ("name", "driver", "sources", "sanitizer", "report"), RUNS, ids=[r[0] for r in RUNS]
 )
-def test_threads(
+def test_drivers(
     name: str, driver: str, sources: list[str], sanitizer: str, report: str, tmp_path: Path
 ) -> None:
     compiler = os.environ.get("CC", "gcc").split()
