@@ -34,14 +34,13 @@ def chosen_node(names: Sequence[str], name: str) -> str:
     "--format",
     "how",
     type=click.Choice(FORMATS),
-    default=FORMATS[0],
-    show_default=True,
+    show_default="by the node's mode",
     help="Rules of mode iptables, as iptables-save prints them, or of mode nftables.",
 )
 @lab_option
-def rules_command(node: str, how: str, lab: str | None) -> None:
+def rules_command(node: str, how: str | None, lab: str | None) -> None:
     """Print the rules that kube-proxy would have written on a node, by default the only one."""
     with client_of(lab) as api:
         names = [name for _, name in api.names("Node")]
-        query = urlencode({"node": chosen_node(names, node), "format": how})
+        query = urlencode({"node": chosen_node(names, node), "format": how or ""})
         click.echo(api.raw("GET", f"/netsim/rules?{query}", accept="*/*"), nl=False)

@@ -12,7 +12,8 @@ GET  /netsim/services                     rows that the data plane runs
 GET  /netsim/flows?node=NAME[,NAME]&...   tracked connections of nodes (all, if none is named), a
                                           line of JSON each; netsim.lab.flows: how to choose
 GET  /netsim/rules?node=NAME&format=iptables-save|nft
-                                          text: what kube-proxy would have written there
+                                          text: what kube-proxy would have written there; without
+                                          a format in that of the node's mode
 GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
 DELETE /netsim/captures/ID                ID: the Netsim-Capture header of the answer above
 """
@@ -29,8 +30,10 @@ from aiohttp import web
 
 from netsim.api.addresses import format_address
 from netsim.api.fields import flag, items
-from netsim.api.meta import KINDS
+from netsim.api.meta import KINDS, ObjectKey
 from netsim.api.problems import errors
+from netsim.controllers.base import lab_of
+from netsim.controllers.nodes import proxy_mode
 from netsim.dataplane.client import DataplaneClient, RefusedError
 from netsim.errors import UsageError
 from netsim.lab.admission import Admission
@@ -41,7 +44,7 @@ from netsim.lab.initial import in_order, write_steps
 from netsim.lab.pod_logs import PodLogs
 from netsim.lab.status import is_ready, lab_status
 from netsim.lab.streams import pipe_chunks
-from netsim.rules import FORMATS, RENDERERS
+from netsim.rules import FORMAT_OF_MODE, FORMATS, RENDERERS
 from netsim.rules.proxied import proxied
 from netsim.server.api import Hooks
 from netsim.server.app import create_app, serve
@@ -193,7 +196,8 @@ class LabApi:
 
     async def rules(self, request: web.Request) -> web.Response:
         """GET /netsim/rules."""
-        node, how = request.query.get("node", ""), request.query.get("format", FORMATS[0])
+        node = request.query.get("node", "")
+        how = request.query.get("format", "") or self._usual_format(node)
         if how not in FORMATS:
             raise bad_request(f"format must be one of {', '.join(FORMATS)}")
         applied, health = self._control.link.applied, self._control.health_ports
@@ -201,6 +205,13 @@ class LabApi:
             raise bad_request(f"node {node} does not run")
         about = (applied.nodes[node], applied.lab, applied.services, health)
         return web.Response(text=await asyncio.to_thread(lambda: RENDERERS[how](proxied(*about))))
+
+    def _usual_format(self, node: str) -> str:
+        """The format of the rules that the node's mode has."""
+        view = self._control.store.view()
+        lab, stored = lab_of(view), view.get(ObjectKey("Node", "", node))
+        mode = proxy_mode(lab, stored) if lab and stored else ""
+        return FORMAT_OF_MODE.get(mode, FORMATS[0])
 
     async def capture(self, request: web.Request) -> web.StreamResponse:
         """GET /netsim/captures: the data plane writes into a pipe, the client reads from it."""

@@ -4,3 +4,5 @@ from netsim.rules import iptables, nft
 
 RENDERERS = {"iptables-save": iptables.render, "nft": nft.render}
 FORMATS = tuple(RENDERERS)
+# What a node of a mode is asked for, unless one says otherwise; other modes: the first of FORMATS.
+FORMAT_OF_MODE = {"nftables": "nft"}

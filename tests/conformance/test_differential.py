@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 
 from netsim.api.addresses import Cidr, format_address
 from netsim.api.fields import Json
+from netsim.api.proxy_modes import PROXY_MODES
 from netsim.dataplane.rows import ProxyRow, ServiceRow
 from tests.conformance.emulated import NODE as NAME
 from tests.conformance.emulated import number, objects_of, rows_of
@@ -82,27 +83,31 @@ def differs_from_nftables(flow: Flow, row: ServiceRow, proxy: ProxyRow) -> bool:
 
 
 class Mode(NamedTuple):
-    """A mode of kube-proxy. `closed`: we do the same with what is for no Service.
+    """A mode of kube-proxy; `differs`: known differences, we refuse and Linux does not answer."""
 
-    `differs`: known differences; there we refuse what Linux does not answer.
-    """
-
+    name: str
     how: str
-    closed: bool
     differs: Callable[[Flow, ServiceRow, ProxyRow], bool]
 
     def proxy(self, asked: ProxyRow) -> ProxyRow:
-        """The mode's defaults in place of what is not said."""
-        if self.how == "iptables-save":
-            return asked
-        ranges = asked.node_port_ranges or ((number(NODE), 32),)
-        return asked._replace(localhost_node_ports=False, node_port_ranges=ranges)
+        """What is asked for, as the mode does it."""
+        does = PROXY_MODES[self.name]
+        primary = ((number(NODE), 32),) if does.node_port_addresses else ()
+        return ProxyRow(
+            asked.detector,
+            asked.masquerade_all,
+            asked.localhost_node_ports and does.localhost_node_ports,
+            asked.node_port_ranges or primary,
+            does.refused_at,
+            does.affinity_clients,
+            does.affinity_evicts,
+        )
 
 
-MODES = {
-    "iptables": Mode("iptables-save", closed=True, differs=differs_from_iptables),
-    "nftables": Mode("nft", closed=False, differs=differs_from_nftables),
-}
+MODES = (
+    Mode("iptables", "iptables-save", differs_from_iptables),
+    Mode("nftables", "nft", differs_from_nftables),
+)
 
 
 def outside(row: ServiceRow, *kinds: str) -> list[int]:
@@ -111,12 +116,10 @@ def outside(row: ServiceRow, *kinds: str) -> list[int]:
     return [front.addr for front in found if not kinds or front.kind in kinds]
 
 
-def flows(row: ServiceRow, mode: Mode) -> Iterator[Flow]:
+def flows(row: ServiceRow) -> Iterator[Flow]:
     """To every way in from everywhere, and to where there is none."""
     address = format_address(row.addr)
-    to = [(address, row.port)]
-    if mode.closed:
-        to += [(address, 81), ("172.30.9.9", row.port)]
+    to = [(address, row.port), (address, 81), ("172.30.9.9", row.port)]
     for front in row.frontends:
         if front.addr:
             to.append((format_address(front.addr), front.port))
@@ -201,7 +204,7 @@ def compare(kernel: Kernel, mode: Mode, given_services: list[Json], proxy: Proxy
         drivers = [Driver(ours), Driver(kernel)]
         sports = itertools.cycle(range(1024, 60000))
         for row in rows.values():
-            for flow in flows(row, mode):
+            for flow in flows(row):
                 mine, linux = (driver.drive(flow, row, sports) for driver in drivers)
                 if mode.differs(flow, row, proxy):
                     assert (mine.verdict, linux.verdict) == ("refused", "nothing"), flow
@@ -211,16 +214,16 @@ def compare(kernel: Kernel, mode: Mode, given_services: list[Json], proxy: Proxy
         ours.close()
 
 
-@pytest.fixture(scope="module", params=MODES)
+@pytest.fixture(scope="module", params=MODES, ids=lambda mode: mode.name)
 def peer(request: pytest.FixtureRequest) -> Iterator[tuple[Kernel, Mode]]:
-    mode = MODES[request.param]
+    mode: Mode = request.param
     kernel = Kernel(mode.how)
     yield kernel, mode
     kernel.close()
 
 
 @given(services(), proxies())
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_random_services(
     peer: tuple[Kernel, Mode], given_services: list[Json], proxy: ProxyRow
 ) -> None:

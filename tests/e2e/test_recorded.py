@@ -19,7 +19,7 @@ from tests.e2e.world import eventually, program
 
 pytestmark = pytest.mark.linux
 
-MODES = ("iptables",)
+MODES = ("iptables", "nftables")
 NODE1, BRIDGE, TUNNEL, ASKER = "172.18.0.2", "10.244.0.1", "10.244.0.0", "10.244.0.10"
 STICKY, PLAIN, NOBODY, LEAVING, UNUSED = (f"10.96.1.{n}" for n in range(1, 6))
 NODE_PORT = 30080
@@ -162,3 +162,12 @@ def test_a_deleted_pod_that_still_serves_is_asked(recorded: Recorded) -> None:
 
     eventually(lambda: state() == {(True, True)}, "terminating, and serving")
     assert recorded.code("asker", LEAVING) == 0
+    recorded.lab.delete("pod", "leaving", grace_s=0)
+
+
+def test_rules_are_those_of_the_mode(recorded: Recorded) -> None:
+    with recorded.lab.api as api:
+        text = api.raw("GET", "/netsim/rules?node=node1", accept="*/*").decode()
+    first = {"iptables": "*mangle", "nftables": "table ip kube-proxy"}
+    assert text.splitlines()[0] == first[recorded.mode]
+    assert "default/sticky" in text
