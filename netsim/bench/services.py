@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from netsim.bench import load, rules
@@ -9,9 +10,9 @@ from netsim.bench.kernel import build
 from netsim.bench.load import Figures
 from netsim.bench.options import Options, Report
 from netsim.bench.ours import NetsimSide
-from netsim.bench.rounds import Figure, Row
+from netsim.bench.rounds import Figure, Round, Row, Sample, row, take
 from netsim.bench.side import CLIENT, Side
-from netsim.bench.works import Work, rows_of
+from netsim.bench.works import Work, sample
 
 SIZES = (1, 10, 5000, 20_000)
 PEERS = ("kernel", "kernel-nft")
@@ -19,31 +20,60 @@ IN_FLIGHT = 16
 
 
 def measure(options: Options, report: Report) -> list[Row]:
-    """All rows; on the first of the wires."""
-    return [row for size in options.sizes or SIZES for row in at_size(options, size, report)]
-
-
-def at_size(options: Options, size: int, report: Report) -> list[Row]:
-    """Sides with so many services, of which the last is asked."""
+    """All rows; on the first of the wires. All sizes are there at once, and take turns too."""
     with ExitStack() as stack:
-        sides: list[Side] = []
-        for name in PEERS if options.peers else ():
-            report(f"loading rules of {size:,} services: {name}")
-            peer = build(name)
-            stack.callback(peer.close)
-            peer.load_rules(rules.others(size - 1, 1))
-            sides.append(peer)
-        report(f"bringing a lab with {size:,} services up")
-        ours = NetsimSide(options.wires[0], size - 1, options.spec)
-        stack.callback(ours.close)
-        sides.insert(0, ours)
-        for side in sides:
-            stack.enter_context(load.serving([side.space(pod) for pod in side.servers()]))
-        return [
-            row
-            for work in works(size)
-            for row in rows_of(work, sides, options.rounds, min(1.0, options.seconds), report)
+        sized = {size: sides_with(options, size, stack, report) for size in options.sizes or SIZES}
+        found = [
+            (size, number, row)
+            for number in range(len(works(1)))
+            for size, row in in_turn(sized, number, options, report)
         ]
+    return [row for _, _, row in sorted(found, key=lambda each: each[:2])]
+
+
+def sides_with(options: Options, size: int, stack: ExitStack, report: Report) -> list[Side]:
+    """Sides with so many services, of which the last is asked; the stack takes them down."""
+    sides: list[Side] = []
+    for name in PEERS if options.peers else ():
+        report(f"loading rules of {size:,} services: {name}")
+        peer = build(name)
+        stack.callback(peer.close)
+        peer.load_rules(rules.others(size - 1, 1))
+        sides.append(peer)
+    report(f"bringing a lab with {size:,} services up")
+    ours = NetsimSide(options.wires[0], size - 1, options.spec)
+    stack.callback(ours.close)
+    sides.insert(0, ours)
+    for side in sides:
+        stack.enter_context(load.serving([side.space(pod) for pod in side.servers()]))
+    return sides
+
+
+def in_turn(
+    sized: Mapping[int, Sequence[Side]], number: int, options: Options, report: Report
+) -> Iterator[tuple[int, Row]]:
+    """One of the works, measured on all sides of all sizes in turn: rows by size."""
+    everyone = {
+        f"{side.name}, {size:,} services": (works(size)[number], side)
+        for size, sides in sized.items()
+        for side in sides
+    }
+    asked = 0
+
+    def one(name: str) -> Sample:
+        nonlocal asked
+        turn, asked = asked // len(everyone) + 1, asked + 1
+        work, side = everyone[name]
+        report(f"{work.name}: round {turn} of {options.rounds}, {side.name}")
+        return sample(work, side, min(1.0, options.seconds))
+
+    done = take(one, list(everyone), options.rounds, spare=options.rounds)
+    for size, sides in sized.items():
+        names = {side.name: f"{side.name}, {size:,} services" for side in sides}
+        part = [Round({own: r.samples[name] for own, name in names.items()}) for r in done]
+        ours = [name for name in names if name.startswith("netsim")]
+        for figure in works(size)[number].figures:
+            yield size, row("services", figure, part, options.rounds, ours)
 
 
 def works(size: int) -> tuple[Work, ...]:
