@@ -35,7 +35,8 @@ int frontend_index_init(struct frontend_index *x)
 
 	if (!p)
 		return -ENOMEM;
-	*x = (struct frontend_index){0};
+	x->count = 0;
+	x->used = 0;
 	atomic_init(&x->places, p);
 	return 0;
 }

@@ -99,13 +99,13 @@ struct service {
 /**
  * service_entry() - A number for the address and port at which a service port is asked, not 0
  * @service:	service.id
- * @asked:	key of a packet that asks
+ * @key:	of a packet that asks
  */
-static inline uint32_t service_entry(uint32_t service, const struct flow_key *asked)
+static inline uint32_t service_entry(uint32_t service, const struct flow_key *key)
 {
-	uint64_t x = mix64(asked->dst.w[1] ^ ((uint64_t)service << 16 | asked->dport));
+	uint64_t x = mix64(key->dst.w[1] ^ ((uint64_t)service << 16 | key->dport));
 
-	return (uint32_t)mix64(x ^ asked->dst.w[0]) | 1;
+	return (uint32_t)mix64(x ^ key->dst.w[0]) | 1;
 }
 
 /* What the control side hands over; copied. */

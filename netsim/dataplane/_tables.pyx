@@ -89,9 +89,9 @@ cdef class ServiceTable:
     def set(self, key, uint32_t id, endpoints, uint32_t affinity_s=0, uint64_t revision=0, *,
             more=(), sets=(), cluster=(0, {}), local=(0, {})):
         """Add or replace; endpoints are (address, port), `more` keys, sets lists of positions."""
-        cdef service_spec spec
-        kept = to_spec(&spec, (key, id, affinity_s, revision), endpoints, more, sets, cluster, local)
-        check(service_table_set(self.table, &spec, &self.gone))
+        cdef service_spec s
+        kept = to_spec(&s, (key, id, affinity_s, revision), endpoints, more, sets, cluster, local)
+        check(service_table_set(self.table, &s, &self.gone))
         del kept
 
     def remove(self, key):

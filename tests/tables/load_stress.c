@@ -14,11 +14,16 @@ struct connection {
 	bool active;
 };
 
+static uint32_t below(uint32_t limit, uint64_t *random)
+{
+	return (uint32_t)(random_next(random) % limit);
+}
+
 static struct load_key random_key(uint64_t *random)
 {
-	return (struct load_key){.entry = 1 + random_next(random) % ENTRIES,
-				 .slot = random_next(random) % SLOTS,
-				 .generation = random_next(random) % GENERATIONS};
+	return (struct load_key){.entry = 1 + below(ENTRIES, random),
+				 .slot = below(SLOTS, random),
+				 .generation = below(GENERATIONS, random)};
 }
 
 static struct load expected(const struct connection *all, unsigned count,
@@ -51,12 +56,12 @@ static void stress(uint64_t seed)
 	if (load_table_new(&t, CONNECTIONS, seed))
 		return;
 	for (unsigned step = 0; step < STEPS; step++) {
-		bool begins = count == 0 || (count < CONNECTIONS && random_next(&random) % 2);
-		unsigned at = begins ? count : (unsigned)(random_next(&random) % count);
+		bool begins = count == 0 || (count < CONNECTIONS && below(2, &random) == 0);
+		unsigned at = begins ? count : below(count, &random);
 
 		if (begins)
 			all[count++] =
-			    (struct connection){random_key(&random), random_next(&random) % 2};
+			    (struct connection){random_key(&random), below(2, &random) == 0};
 		load_table_add(t, &all[at].key, all[at].active, begins ? 1 : -1);
 		if (!begins)
 			all[at] = all[--count];
