@@ -161,8 +161,8 @@ static void record_forget(struct flow_table *t, uint32_t record)
 {
 	const struct flow *f = flow_at(t, record);
 
-	if (UNLIKELY(t->forgets != NULL))
-		t->forgets(f, t->context);
+	if (UNLIKELY(t->keeper.forgets != NULL))
+		t->keeper.forgets(f, t->keeper.context);
 	flow_index_remove(&t->index, flow_key_hash(&f->original, t->seed), name_of(record, false));
 	if (!flow_key_equal(&f->original, &f->reply))
 		flow_index_remove(&t->index, flow_key_hash(&f->reply, t->seed),
@@ -242,6 +242,14 @@ void flow_table_remove(struct flow_table *t, struct flow *f)
 	record_forget(t, (name >> 1) - 1);
 }
 
+static inline bool is_over(const struct flow_table *t, const struct flow *f, uint64_t now_ns)
+{
+	if (f->commit != FLOW_COMMIT)
+		return false;
+	return f->expires_ns <= now_ns || (UNLIKELY(t->keeper.is_over != NULL) &&
+					   t->keeper.is_over(f, now_ns, t->keeper.context));
+}
+
 size_t flow_table_expire(struct flow_table *t, uint64_t now_ns, size_t budget)
 {
 	size_t forgotten = 0;
@@ -249,12 +257,9 @@ size_t flow_table_expire(struct flow_table *t, uint64_t now_ns, size_t budget)
 	if (budget > t->records)
 		budget = t->records;
 	for (; budget; budget--) {
-		const struct flow *f;
-
 		if (t->cursor >= t->records)
 			t->cursor = 0;
-		f = flow_at(t, t->cursor);
-		if (f->commit == FLOW_COMMIT && f->expires_ns <= now_ns) {
+		if (is_over(t, flow_at(t, t->cursor), now_ns)) {
 			record_forget(t, t->cursor);
 			forgotten++;
 		}

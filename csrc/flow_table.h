@@ -67,6 +67,15 @@ enum {
 	FLOWS_PER_CHUNK = (FLOW_CHUNK_BYTES - FLOW_CHUNK_HEADER) / sizeof(struct flow),
 };
 
+/* Who is told of flows that are forgotten, while they are whole, and may say that one is over
+ * before its time. Without functions: nobody.
+ */
+struct flow_keeper {
+	void (*forgets)(const struct flow *f, void *context);
+	bool (*is_over)(const struct flow *f, uint64_t now_ns, void *context);
+	void *context;
+};
+
 /* flow_table.c's own; here so that finds can be inlined. */
 struct flow_table {
 	struct flow_index index;
@@ -81,8 +90,7 @@ struct flow_table {
 	struct flow_arena *arena;
 	uint64_t owner;
 	uint64_t seed;
-	void (*forgets)(const struct flow *f, void *context); /* NULL: nobody is told */
-	void *context;
+	struct flow_keeper keeper;
 };
 
 /* A name in the index: a record's number and the direction. */
@@ -121,14 +129,11 @@ int flow_table_new(struct flow_table **out, struct flow_arena *arena, uint64_t o
 void flow_table_free(struct flow_table *t);
 
 /**
- * flow_table_tell() - Call @forgets for every flow that is forgotten from now on, while it is whole
+ * flow_table_keep() - Give a table its keeper, copied, who has both functions
  */
-static inline void flow_table_tell(struct flow_table *t,
-				   void (*forgets)(const struct flow *f, void *context),
-				   void *context)
+static inline void flow_table_keep(struct flow_table *t, const struct flow_keeper *keeper)
 {
-	t->forgets = forgets;
-	t->context = context;
+	t->keeper = *keeper;
 }
 
 /**

@@ -105,6 +105,17 @@ void load_table_add(struct load_table *t, const struct load_key *key, bool activ
 		remove_at(t, at);
 }
 
+uint32_t load_table_gone_s(struct load_table *t, const struct load_key *key, uint32_t now_s)
+{
+	struct load *l = &t->loads[place_of(t, key)];
+
+	if (is_free(l))
+		return 0;
+	if (!l->left_s)
+		l->left_s = now_s + 1;
+	return now_s + 1 - l->left_s;
+}
+
 struct turn *load_table_turn(struct load_table *t, uint32_t entry)
 {
 	uint64_t home = mix64(t->seed ^ entry);

@@ -21,6 +21,7 @@ struct load {
 	struct load_key key;
 	uint32_t active; /* being opened, or open */
 	uint32_t inactive;
+	uint32_t left_s; /* when the endpoint was first found gone, plus one; 0: not yet */
 };
 
 /* The endpoint that was chosen last: where it was in its set, and its slot. */
@@ -52,6 +53,16 @@ struct load load_table_find(const struct load_table *t, const struct load_key *k
  * load_table_add() - A connection begins (@count 1) or ends (-1), which is active or not
  */
 void load_table_add(struct load_table *t, const struct load_key *key, bool active, int count);
+
+/**
+ * load_table_gone_s() - Since when the endpoint of a connection has been gone, in seconds
+ * @t:		table
+ * @key:	of an endpoint that is gone
+ * @now_s:	time
+ *
+ * Return: 0 when it is asked for the first time, and for one without connections.
+ */
+uint32_t load_table_gone_s(struct load_table *t, const struct load_key *key, uint32_t now_s);
 
 /**
  * load_table_turn() - An entry's turn, to be read and written; a new one is at the first endpoint

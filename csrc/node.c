@@ -48,6 +48,7 @@ static struct source_range range_make(struct addr prefix, unsigned len)
 /* Only where somebody asks for it. */
 static int make_load(struct node *n)
 {
+	const struct flow_keeper keeper = {node_load_ends, node_load_is_over, n};
 	const struct node_config *c = &n->config;
 	int err;
 
@@ -55,7 +56,7 @@ static int make_load(struct node *n)
 		return 0;
 	err = load_table_new(&n->load, c->flows_max, random_next(&n->random));
 	if (!err)
-		flow_table_tell(n->flows, node_load_ends, n);
+		flow_table_keep(n->flows, &keeper);
 	return err;
 }
 

@@ -60,6 +60,7 @@ struct proxy_config {
 	bool by_entry;             /* affinity is by service_entry(), and outlasts connections */
 	bool bound;                /* the node has Services' addresses: errors come from them */
 	bool own_first;            /* policy Local: for its own and its pods too, if it has any */
+	uint32_t drain_s;          /* TCP outlives its endpoint by as much; 0: goes on */
 	struct affinity_limit affinity;
 	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
 };
@@ -260,11 +261,13 @@ static inline void node_count_drop(struct node *n, enum drop_reason why)
 /**
  * node_load_begins() - A translated connection is remembered; the node counts (n->load)
  * node_load_moved() - A connection's state was @was until now
- * node_load_ends() - A connection is forgotten: flow_table_tell()'s
+ * node_load_ends() - A connection is forgotten
+ * node_load_is_over() - The endpoint of a connection has been gone for config.proxy.drain_s
  */
 void node_load_begins(struct node *n, const struct flow *f);
 void node_load_moved(struct node *n, const struct flow *f, uint8_t was);
 void node_load_ends(const struct flow *f, void *node);
+bool node_load_is_over(const struct flow *f, uint64_t now_ns, void *node);
 
 /**
  * node_adopt_flows() - After a restart: take over the flows in the arena and re-tie translated

@@ -26,7 +26,8 @@ class ProxyMode(NamedTuple):
     connections: the option's, or the first. With `by_entry` they, and affinity, are by address and
     port, and affinity lasts while its connections do. With `bound` nodes have the addresses of
     Services: what is refused is refused by these. With `own_first` externalTrafficPolicy Local
-    holds for a node itself and its pods too, while it has endpoints.
+    holds for a node itself and its pods too, while it has endpoints. TCP connections outlive their
+    endpoint's place in the Service by `drain_s`; 0: they go on.
     """
 
     node_port_addresses: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class ProxyMode(NamedTuple):
     by_entry: bool = False
     bound: bool = False
     own_first: bool = False
+    drain_s: int = 0
 
 
 PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
@@ -57,6 +59,7 @@ PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
             by_entry=True,
             bound=True,
             own_first=True,
+            drain_s=900,
         ),
     }
 )

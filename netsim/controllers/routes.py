@@ -190,6 +190,7 @@ def proxy_row(lab: Lab, net: NodeNet, mode: str) -> ProxyRow:
         does.by_entry,
         does.bound,
         does.own_first,
+        does.drain_s,
     )
 
 

@@ -131,6 +131,7 @@ cdef extern from "netsim.h" nogil:
         bint by_entry
         bint bound
         bint own_first
+        uint32_t drain_s
         affinity_limit affinity
         source_range node_port_ranges[16]
     struct tracking_config:

@@ -111,6 +111,7 @@ class ProxyRow(NamedTuple):
     by_entry: bool = False
     bound: bool = False
     own_first: bool = False
+    drain_s: int = 0
 
 
 class TrackingRow(NamedTuple):

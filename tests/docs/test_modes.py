@@ -30,6 +30,9 @@ CELLS: dict[str, Callable[[ProxyMode], str]] = {
         if m.affinity_clients
         else "-"
     ),
+    "TCP whose endpoint has left the Service": lambda m: (
+        f"goes on for {m.drain_s // 60} minutes, then is reset" if m.drain_s else "goes on"
+    ),
     "what is refused is refused by": lambda m: "the address itself" if m.bound else "the router",
     "an endpoint is chosen": lambda m: "at random" if m.schedulers == ("random",) else OPTION,
     "affinity is with": lambda m: (

@@ -212,6 +212,32 @@ def test_an_endpoint_of_weight_0_keeps_what_it_has_and_gets_nothing_new(schedule
         lab.out("a1", tcp(A, VIP, flags="A"), "b1")
 
 
+def test_connections_outlive_their_endpoint_by_fifteen_minutes() -> None:
+    """C-127: then the client's next packet reaches somebody who does not know it, and resets."""
+    with Lab(proxy=ipvs()) as lab:
+
+        def later(seconds: float) -> None:
+            lab.now += seconds
+            lab.engine.expire(round(lab.now * S))
+
+        lab.service((B, 8080))
+        for sport in (1, 2):
+            lab.out("a1", tcp(A, VIP, sport), "b1")
+            lab.out("b1", tcp(B, A, 8080, sport, "SA"), "a1")
+            lab.out("a1", tcp(A, VIP, sport, flags="A"), "b1")
+        later(5000)
+        lab.service((ENDS[0], 8080))
+        later(1)
+        later(899)
+        lab.out("a1", tcp(A, VIP, 1, flags="A"), "b1")
+        later(1)
+        assert len(lab.engine.flows(lab.nodes[1].id)[0]) == 0
+        got = lab.out("a1", tcp(A, VIP, 1, flags="A"), "wire1")
+        assert got.dst == ENDS[0]
+        reset = lab.wrap(tcp(ENDS[0], A, 8080, 1, "R"))
+        assert lab.out("wire1", reset, "a1").src == VIP
+
+
 def test_affinity_is_with_an_address_and_lasts_as_long_as_a_connection() -> None:
     """P-41, C-123: IPVS' persistence."""
     ends = [(e, 8080) for e in ENDS]
