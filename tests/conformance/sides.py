@@ -16,7 +16,7 @@ from typing import Protocol
 
 from netsim.bench.space import Space
 from netsim.dataplane._core import Engine
-from netsim.dataplane.records import PeerRecord, RouteRecord
+from netsim.dataplane.records import Meta, PeerRecord, RouteRecord
 from netsim.dataplane.resolve import local_routes
 from netsim.dataplane.rows import LabRow, NodeRow, ProxyRow, ServiceKey, ServiceRow
 from netsim.linux.ns import in_namespace
@@ -28,7 +28,10 @@ from tests.conformance.first_packets import is_refusal
 NODE, CNI, TUNNEL, FAR_NODE = "192.168.0.2", "10.200.0.1", "10.200.0.0", "192.168.0.3"
 PODS = tuple(f"10.200.0.{n}" for n in range(2, 6))
 SERVICES = LabRow(number("172.30.0.0"), 16, "udp")
-MTU, ENCAPSULATION = 1450, 22  # bytes of VXLAN and Ethernet in front of the inner packet
+MTU = 1450
+# VXLAN and Ethernet in front of the inner packet, and how a peer's arrives.
+ENCAPSULATION = bytes.fromhex("0800000000000100" + "00" * 12 + "0800")
+FROM_PEER = Meta(outer_src=number(FAR_NODE), outer_dst=number(NODE), outer_dport=8472)
 LOCAL = (NODE, CNI, TUNNEL)
 Rows = Mapping[ServiceKey, ServiceRow]
 
@@ -98,16 +101,18 @@ class InMemory:
         e.publish(1)
 
     def send(self, where: str, packet: bytes) -> list[bytes]:
-        iface = self._stack
-        if where == "pod":
-            iface = self._pods[socket.inet_ntoa(packet[12:16])]
-        self._engine.inject(iface, packet)
+        if where == "flannel.1":
+            self._engine.inject(self._wire, ENCAPSULATION + packet, FROM_PEER)
+        elif where == "pod":
+            self._engine.inject(self._pods[socket.inet_ntoa(packet[12:16])], packet)
+        else:
+            self._engine.inject(self._stack, packet)
         self._engine.step(1)
         out = [got[0] for i in self._pods.values() if (got := self._engine.extract(i))]
         if got := self._engine.extract(self._stack):
             out.append(got[0])
         if got := self._engine.extract(self._wire):
-            out.append(got[0][ENCAPSULATION:])
+            out.append(got[0][len(ENCAPSULATION) :])
         return out
 
     def close(self) -> None:

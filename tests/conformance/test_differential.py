@@ -36,6 +36,7 @@ SOURCES = (
     ("pod", PODS[0]),  # may be an endpoint
     ("pod", PODS[3]),
     ("node", NODE),
+    ("flannel.1", "10.201.0.9"),
     ("eth0", "203.0.113.2"),
     ("eth0", "203.0.113.130"),  # not in all ranges
 )
