@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from netsim.api.addresses import Cidr
@@ -26,8 +27,16 @@ DEFAULT_NODES = 2
 DEFAULT_MTU = 1500
 DEFAULT_SEED = 1
 DEFAULT_WORKERS = 0
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m)")
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 FLOWS_DEFAULT_MIN, FLOWS_PER_PROCESSOR = 131_072, 32_768
 FLOWS_MAX = 2**23 - 2  # csrc/flow_table.h
+
+
+def duration_s(text: str) -> float | None:
+    """Seconds of a time such as `1s`, `250ms` or `1m`, as Go writes them; None if it is none."""
+    found = _DURATION.fullmatch(text)
+    return float(found[1]) * _UNITS_S[found[2]] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,7 @@ class ProxySpec:
     localhost_node_ports: bool = True
     node_port_addresses: tuple[str, ...] = ()
     ipvs_scheduler: str = IPVS_SCHEDULERS[0]
+    min_sync_period_s: float = 0.0
 
     @classmethod
     def parse(cls, spec: Json) -> ProxySpec:
@@ -77,6 +87,7 @@ class ProxySpec:
             flag(options, "localhostNodePorts", default=True),
             texts(options, "nodePortAddresses"),
             text(options, "ipvsScheduler", IPVS_SCHEDULERS[0]),
+            duration_s(text(options, "minSyncPeriod")) or 0.0,
         )
 
 

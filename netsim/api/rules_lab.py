@@ -19,6 +19,7 @@ from netsim.api.lab_spec import (
     LOCAL_DETECTORS,
     POLLING,
     WIRES,
+    duration_s,
 )
 from netsim.api.names import dns_label_errors
 from netsim.api.problems import (
@@ -39,6 +40,7 @@ WORKERS_MAX = 64
 FLOWS_MIN = 1024
 NODES_MAX = 4096
 OUTSIDE_MAX = 64
+SYNC_PERIOD_MAX_S = 30  # kube-proxy's syncPeriod
 NODE_PORT_RANGES_MAX = 16  # csrc/node.h
 SPEC: Path = ("spec",)
 
@@ -85,6 +87,11 @@ def _check_proxy(options: Json, where: Path) -> Iterator[Problem]:
     yield from rules.one_of((*where, "detectLocalMode"), detector, LOCAL_DETECTORS)
     scheduler = text(options, "ipvsScheduler")
     yield from rules.one_of((*where, "ipvsScheduler"), scheduler, IPVS_SCHEDULERS)
+    period = text(options, "minSyncPeriod")
+    wait_s = duration_s(period) if period else 0.0
+    if wait_s is None or wait_s > SYNC_PERIOD_MAX_S:
+        detail = f"must be a time of at most {SYNC_PERIOD_MAX_S} s, such as 1s or 500ms"
+        yield invalid((*where, "minSyncPeriod"), period, detail)
     at = (*where, "nodePortAddresses")
     ranges = texts(options, "nodePortAddresses")
     if len(ranges) > NODE_PORT_RANGES_MAX:

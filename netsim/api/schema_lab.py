@@ -45,6 +45,7 @@ LAB_SPEC = record(
                 "localhostNodePorts": BOOLEAN,
                 "nodePortAddresses": STRINGS,
                 "ipvsScheduler": word(*IPVS_SCHEDULERS),
+                "minSyncPeriod": STRING,
             },
         ),
         "conntrack": record(

@@ -30,13 +30,13 @@ class HealthCheck(NamedTuple):
 
 
 class HealthChecks:
-    """The health checks of the view shown last; a view costs what changed in them."""
+    """The health checks of the view shown last, `current`; a view costs what changed in them."""
 
     def __init__(self) -> None:
         self._services, self._slices = Tracker("Service"), Tracker("EndpointSlice")
         self._ports: dict[Name, int] = {}
         self._slices_of: dict[Name, dict[str, Json]] = {}
-        self._checks: tuple[HealthCheck, ...] = ()
+        self.current: tuple[HealthCheck, ...] = ()
 
     def advance(self, view: View) -> tuple[HealthCheck, ...]:
         """Health checks by service; the same object while nothing changes."""
@@ -55,8 +55,8 @@ class HealthChecks:
         else:
             changed = self._note(gone, new)
         if changed or self._ports != before:
-            self._checks = tuple([self._check(*found) for found in sorted(self._ports.items())])
-        return self._checks
+            self.current = tuple([self._check(*found) for found in sorted(self._ports.items())])
+        return self.current
 
     def _note(self, gone: Iterable[Json], new: Iterable[Json]) -> bool:
         """Take in slices; whether any belongs to a service that has a health check."""

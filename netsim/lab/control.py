@@ -20,6 +20,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,15 @@ from netsim.dataplane.process import expect_many_rows
 from netsim.errors import NetsimError
 from netsim.lab import kernel_drops, names
 from netsim.lab.dataplane_link import DataplaneLink
-from netsim.lab.health import HealthServers
+from netsim.lab.health import service_answers
 from netsim.lab.infrastructure import Infrastructure, node_key
 from netsim.lab.init_client import InitClient
+from netsim.lab.node_servers import NodeServers
 from netsim.lab.pod_sandboxes import InitProcesses, PodSandboxes
 from netsim.lab.probes import NodeSockets, ask
+from netsim.lab.proxies import Proxies
 from netsim.lab.status import Running
+from netsim.lab.sync_pace import SyncPace
 from netsim.lab.timing import WallClock
 from netsim.lab.workloads import Workloads
 from netsim.store.base import Create
@@ -101,7 +105,9 @@ class Control:
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
         self._probe_sockets = NodeSockets(self._open_node)
         self._health_checks = HealthChecks()
-        self._health = HealthServers(self._probe_sockets.make)
+        self._servers = NodeServers(self._probe_sockets.make)
+        self._pace = SyncPace(lab.proxy.min_sync_period_s)
+        self.proxies = Proxies(self.link, self.store.view)
         self.workloads = Workloads(
             self.store,
             PodSandboxes(name, init_pid, self.init, lambda: self.infrastructure.maker),
@@ -143,7 +149,7 @@ class Control:
     @property
     def health_ports(self) -> Mapping[str, int]:
         """Where health checks are answered, by "ns/name" of a Service."""
-        return self._health.ports
+        return {"/".join(check.service): check.port for check in self._health_checks.current}
 
     def _open_node(self, node: str) -> dict[str, int]:
         return self.init.get(node_key(node))
@@ -197,7 +203,7 @@ class Control:
                 await self._passes()
         finally:
             await self.workloads.close()
-            self._health.close()
+            self._servers.close()
             self._probe_sockets.close()
             self.store.close()
 
@@ -265,15 +271,24 @@ class Control:
                 view = self.store.view()
         finally:
             self._begun.set()
-        checks = self._health_checks.advance(view)
-        await self._health.reconcile(checks, self.infrastructure.sandboxes)
+        answers = service_answers(self._health_checks.advance(view)) | self.proxies.answers
+        await self._servers.reconcile(answers, self.infrastructure.sandboxes)
         await self.workloads.reconcile(view)
         view = self.store.view()
-        done = await self.link.publish(self._compiler.compile(view), view.revision)
+        self.proxies.noticed(view)
+        desired, early_s = self._compiler.compile(view), 0.0
+        if desired.services is not self.link.applied.services:
+            early_s = self._pace.wait_s(time.monotonic())
+        if early_s:
+            desired = replace(desired, services=self.link.applied.services)
+            asyncio.get_running_loop().call_later(early_s, self.wake)
+        done = await self.link.publish(desired, view.revision)
         if done:
-            self._in_use.append((view.revision, time.monotonic_ns()))
             self.workloads.published(view.revision)
-        return done
+        if done and not early_s:
+            self.proxies.synced()
+            self._in_use.append((view.revision, time.monotonic_ns()))
+        return done and not early_s
 
     def _settle(self) -> None:
         now = rfc3339(time.time())

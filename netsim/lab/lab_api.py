@@ -14,6 +14,7 @@ GET  /netsim/flows?node=NAME[,NAME]&...   tracked connections of nodes (all, if 
 GET  /netsim/rules?node=NAME&format=iptables-save|nft
                                           text: what kube-proxy would have written there; without
                                           a format in that of the node's mode
+GET  /netsim/metrics?node=NAME            what the node's service proxy says to Prometheus
 GET  /netsim/captures?target=T&snaplen=N  pcapng, until the client goes or stops it
 DELETE /netsim/captures/ID                ID: the Netsim-Capture header of the answer above
 """
@@ -39,6 +40,7 @@ from netsim.errors import UsageError
 from netsim.lab.admission import Admission
 from netsim.lab.apply import plan, step_json
 from netsim.lab.apply_checks import find_problems, to_json
+from netsim.lab.exposition import CONTENT_TYPE
 from netsim.lab.flows import PROTOCOL_NAMES, flow_filter, flow_lines
 from netsim.lab.initial import in_order, write_steps
 from netsim.lab.pod_logs import PodLogs
@@ -83,6 +85,7 @@ class LabApi:
         app.router.add_get("/netsim/services", self.services)
         app.router.add_get("/netsim/flows", self.flows)
         app.router.add_get("/netsim/rules", self.rules)
+        app.router.add_get("/netsim/metrics", self.metrics)
         app.router.add_get("/netsim/captures", self.capture)
         app.router.add_delete(r"/netsim/captures/{id:\d+}", self.capture_stop)
         return app
@@ -212,6 +215,15 @@ class LabApi:
         lab, stored = lab_of(view), view.get(ObjectKey("Node", "", node))
         mode = proxy_mode(lab, stored) if lab and stored else ""
         return FORMAT_OF_MODE.get(mode, FORMATS[0])
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """GET /netsim/metrics."""
+        node = request.query.get("node", "")
+        try:
+            text = await self._control.proxies.metrics(node)
+        except LookupError:
+            raise ObjectNotFoundError("nodes", node) from None
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def capture(self, request: web.Request) -> web.StreamResponse:
         """GET /netsim/captures: the data plane writes into a pipe, the client reads from it."""

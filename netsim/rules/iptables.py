@@ -128,7 +128,8 @@ class Renderer:
             state = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
             self._filter.add("KUBE-FIREWALL", f"! -s {LOOPBACK} -d {LOOPBACK} {why}{state} -j DROP")
         forward = "KUBE-FORWARD"
-        self._filter.add(forward, "-m conntrack --ctstate INVALID -j DROP")
+        if not self._known.node.tracking.invalid_passes:
+            self._filter.add(forward, "-m conntrack --ctstate INVALID -j DROP")
         why = comment("kubernetes forwarding rules")
         self._filter.add(forward, f"{why}-m mark --mark {mark}/{mark} -j ACCEPT")
         why = comment("kubernetes forwarding conntrack rule")

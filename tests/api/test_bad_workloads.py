@@ -228,7 +228,7 @@ LABS = [
         "a service proxy that can not be",
         LAB
         + "  proxy:\n    detectLocalMode: ClusterCidr\n"
-        + "    nodePortAddresses: [primary, 10.0.0.1]\n    ipvsScheduler: lblc\n",
+        + "    nodePortAddresses: [primary, 10.0.0.1]\n    ipvsScheduler: lblc\n    minSyncPeriod: 1h\n",
         [
             't:5:22: error: spec.proxy.detectLocalMode: Unsupported value: "ClusterCidr":'
             ' supported values: "BridgeInterface", "ClusterCIDR",'
@@ -237,6 +237,8 @@ LABS = [
             " must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
             't:7:20: error: spec.proxy.ipvsScheduler: Unsupported value: "lblc": supported values:'
             ' "dh", "lc", "mh", "nq", "rr", "sed", "sh", "wlc", "wrr" (did you mean lc?)',
+            't:8:20: error: spec.proxy.minSyncPeriod: Invalid value: "1h":'
+            " must be a time of at most 30 s, such as 1s or 500ms",
         ],
     ),
     Case(

@@ -169,3 +169,23 @@ def test_a_service_that_becomes_a_cluster_ip_is_gone_from_outside(network: Netwo
     network.lab.apply([plain])
     assert network.code("outside/client", f"{NODE1}:30090") == REFUSED
     assert network.code("asker", "10.96.1.9") == 0
+
+
+def test_nodes_say_how_their_proxy_is(network: Network) -> None:
+    lab = network.lab
+    for node, address in (("node1", NODE1), ("node2", NODE2)):
+        said = lab.run("outside/client", ["curl", "-s", f"http://{address}:10256/healthz"]).stdout
+        assert json.loads(said)["nodeEligible"] is True
+        local = ["curl", "-s", "http://127.0.0.1:10249/metrics"]
+        lines = lab.run(f"node/{node}", local).stdout.splitlines()
+        found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        assert float(found["kubeproxy_sync_proxy_rules_duration_seconds_count"]) > 0
+        assert float(found["kubeproxy_network_programming_duration_seconds_count"]) > 0
+        assert int(found['kubeproxy_proxy_healthz_total{code="200"}']) > 0
+        assert "kubeproxy_iptables_ct_state_invalid_dropped_packets_total" in found
+        with lab.api as api:
+            served = api.raw("GET", f"/netsim/metrics?node={node}").decode()
+        assert served.startswith("# HELP kubeproxy_network_programming_duration_seconds ")
+    assert lab.run("node/node1", ["curl", "-s", "http://127.0.0.1:10249/proxyMode"]).stdout == (
+        "iptables"
+    )

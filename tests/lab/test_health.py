@@ -8,7 +8,8 @@ import socket
 
 from netsim.controllers.health import HealthCheck
 from netsim.controllers.membership import Name
-from netsim.lab.health import HealthServers
+from netsim.lab.health import service_answers
+from netsim.lab.node_servers import NodeServers
 
 HERE = Name("shop", "web")
 
@@ -50,9 +51,11 @@ async def refused(port: int) -> bool:
 
 def test_a_node_says_how_many_endpoints_it_has() -> None:
     async def run() -> None:
-        servers, port = HealthServers(make), free_port()
+        servers, port = NodeServers(make), free_port()
         try:
-            await servers.reconcile([HealthCheck(HERE, port, {"n1": 2})], {"n1": 1})
+            await servers.reconcile(
+                service_answers([HealthCheck(HERE, port, {"n1": 2})]), {"n1": 1}
+            )
             status, weight, body = await asked(port)
             assert (status, weight) == ("HTTP/1.1 200 OK", "2")
             assert json.loads(body) == {
@@ -60,11 +63,13 @@ def test_a_node_says_how_many_endpoints_it_has() -> None:
                 "localEndpoints": 2,
                 "serviceProxyHealthy": True,
             }
-            await servers.reconcile([HealthCheck(HERE, port, {"n2": 2})], {"n1": 1})
+            await servers.reconcile(
+                service_answers([HealthCheck(HERE, port, {"n2": 2})]), {"n1": 1}
+            )
             status, weight, body = await asked(port, b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert (status, weight) == ("HTTP/1.1 503 Service Unavailable", "0")
             assert json.loads(body)["localEndpoints"] == 0
-            await servers.reconcile([], {"n1": 1})
+            await servers.reconcile({}, {"n1": 1})
             assert await refused(port)
         finally:
             servers.close()
@@ -74,14 +79,14 @@ def test_a_node_says_how_many_endpoints_it_has() -> None:
 
 def test_a_port_that_is_taken_is_tried_again() -> None:
     async def run() -> None:
-        servers, port = HealthServers(make), free_port()
+        servers, port = NodeServers(make), free_port()
         check = HealthCheck(HERE, port, {"n1": 1})
         with socket.socket() as other:
             other.bind(("127.0.0.1", port))
             other.listen()
-            await servers.reconcile([check], {"n1": 1})
+            await servers.reconcile(service_answers([check]), {"n1": 1})
         try:
-            await servers.reconcile([check], {"n1": 1})
+            await servers.reconcile(service_answers([check]), {"n1": 1})
             assert (await asked(port))[1] == "1"
         finally:
             servers.close()
@@ -97,10 +102,10 @@ def test_a_node_that_is_made_anew_gets_a_socket_of_its_own() -> None:
             made.append(node)
             return await make(node)
 
-        servers, check = HealthServers(noted), HealthCheck(HERE, free_port(), {"n1": 1})
+        servers, check = NodeServers(noted), HealthCheck(HERE, free_port(), {"n1": 1})
         try:
             for shape in (1, 1, 2):
-                await servers.reconcile([check], {"n1": shape})
+                await servers.reconcile(service_answers([check]), {"n1": shape})
                 assert (await asked(check.port))[1] == "1"
             assert made == ["n1", "n1"]
         finally:
