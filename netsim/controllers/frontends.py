@@ -90,6 +90,27 @@ def read_terms(service: Json) -> Terms:
     )
 
 
+def passed_over(service: Json) -> list[str]:
+    """Addresses and ranges that the proxy can do nothing with, each with its field."""
+    fields, kind = spec(service), text(spec(service), "type", "ClusterIP")
+    if not is_proxied(service) or (kind == "ClusterIP" and "externalIPs" not in fields):
+        return []
+    written = {"spec.externalIPs": texts(fields, "externalIPs")}
+    if kind == "LoadBalancer":
+        written["status.loadBalancer.ingress"] = tuple(filter(None, _ingress(service)))
+    found = [
+        f"{field}: {each}"
+        for field, values in written.items()
+        for each in values
+        if not tolerant_address(each)
+    ]
+    ranges = texts(fields, "loadBalancerSourceRanges")
+    found += [
+        f"spec.loadBalancerSourceRanges: {each}" for each in ranges if tolerant_range(each) is None
+    ]
+    return found
+
+
 def _addresses(written: tuple[str, ...]) -> list[int]:
     return [found for each in written if (found := tolerant_address(each))]
 

@@ -211,6 +211,11 @@ class Compiler:
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
+    @property
+    def known(self) -> int:
+        """Service ports that have a number."""
+        return len(self._names)
+
     def compile(self, view: View) -> SharedMap[ServiceKey, ServiceRow]:
         """Rows by key. Unchanged rows are the same objects, and so is an unchanged table.
 
@@ -252,6 +257,8 @@ class Compiler:
         self._rows[name] = tuple(new)
         if not new:
             del self._rows[name]
+        for label in {row.name for row in old} - {row.name for row in new}:
+            del self._names[self._ids.pop(label)]
         return touched
 
     def _final(self, key: ServiceKey) -> ServiceRow | None:

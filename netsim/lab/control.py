@@ -36,6 +36,7 @@ from netsim.controllers.base import Pass, lab_of, settle
 from netsim.controllers.clock import rfc3339
 from netsim.controllers.health import HealthChecks
 from netsim.controllers.objects import uid_of
+from netsim.controllers.oddities import Oddities
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.messages import Hello
 from netsim.dataplane.process import expect_many_rows
@@ -104,7 +105,7 @@ class Control:
         )
         self.infrastructure = Infrastructure(name, init_pid, self.init, BACKENDS)
         self._probe_sockets = NodeSockets(self._open_node)
-        self._health_checks = HealthChecks()
+        self._health_checks, self._oddities = HealthChecks(), Oddities()
         self._servers = NodeServers(self._probe_sockets.make)
         self._pace = SyncPace(lab.proxy.min_sync_period_s)
         self.proxies = Proxies(self.link, self.store.view)
@@ -275,6 +276,8 @@ class Control:
         await self._servers.reconcile(answers, self.infrastructure.sandboxes)
         await self.workloads.reconcile(view)
         view = self.store.view()
+        for line in self._oddities.advance(view):
+            log.warning("%s", line)
         self.proxies.noticed(view)
         desired, early_s = self._compiler.compile(view), 0.0
         if desired.services is not self.link.applied.services:
