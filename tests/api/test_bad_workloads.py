@@ -228,7 +228,8 @@ LABS = [
         "a service proxy that can not be",
         LAB
         + "  proxy:\n    detectLocalMode: ClusterCidr\n"
-        + "    nodePortAddresses: [primary, 10.0.0.1]\n    ipvsScheduler: lblc\n    minSyncPeriod: 1h\n",
+        + "    nodePortAddresses: [primary, 10.0.0.1]\n    ipvsScheduler: lblc\n"
+        + "    minSyncPeriod: 1h\n",
         [
             't:5:22: error: spec.proxy.detectLocalMode: Unsupported value: "ClusterCidr":'
             ' supported values: "BridgeInterface", "ClusterCIDR",'
