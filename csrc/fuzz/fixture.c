@@ -103,6 +103,18 @@ static void add_ifaces(struct fixture *f)
 	atomic_store(&f->node->local, local);
 }
 
+/* Every mode of kube-proxy has a backend: netsim/api/proxy_modes.py. */
+static const struct proxy_config proxies[] = {
+    [BACKEND_VXLAN] = {.affinity = {100, true}},
+    [BACKEND_UDP] = {.refused_at = FRONTEND_OWN, .affinity = {65535, false}},
+    [BACKEND_HOST_GW] = {.refused_at = FRONTEND_OWN | FRONTEND_EXTERNAL,
+			 .scheduler = SCHEDULE_LEAST_CONNECTIONS,
+			 .by_entry = true,
+			 .bound = true,
+			 .own_first = true,
+			 .drain_s = 900},
+};
+
 struct fixture *fixture_new(uint8_t backend,
 			    void (*send)(struct iface *i, struct packet_pool *pool,
 					 struct packet *const *pkt, unsigned count))
@@ -122,6 +134,7 @@ struct fixture *fixture_new(uint8_t backend,
 	    .port = to_be16(8472),
 	    .mtu = 1450,
 	    .flows_max = 4096,
+	    .proxy = proxies[backend],
 	};
 	struct fixture *f = calloc(1, sizeof(*f));
 

@@ -216,6 +216,7 @@ static struct fixture *fresh(uint8_t backend)
 		*f = fixture_new(backend, send);
 	while (flow_table_count((*f)->node->flows))
 		(void)flow_table_expire((*f)->node->flows, now_ns, 4096);
+	expect(!(*f)->node->load || load_table_count((*f)->node->load) == 0);
 	(*f)->node->random = 1;
 	(*f)->node->stats = (struct node_stats){0};
 	sent = 0;
