@@ -61,6 +61,8 @@ struct proxy_config {
 	bool bound;                /* the node has Services' addresses: errors come from them */
 	bool own_first;            /* policy Local: for its own and its pods too, if it has any */
 	uint32_t drain_s;          /* TCP outlives its endpoint by as much; 0: goes on */
+	bool refuses_own;          /* where nobody serves: what the node itself sends, too */
+	bool ranges_first;         /* source ranges hold where nobody serves */
 	struct affinity_limit affinity;
 	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
 };

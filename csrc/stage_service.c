@@ -204,6 +204,20 @@ static struct endpoint_set set_for(const struct node *n, const struct frontend *
 	return service_set_of(s, local ? &s->local : &s->cluster, number);
 }
 
+/* Nobody serves. Where no rule is on the node's way out, what it sends itself to an address that is
+ * not its own leaves for there, and nobody answers.
+ */
+static void turn_away(const struct stage_ctx *ctx, struct packet *p, const struct frontend *f)
+{
+	const struct node *n = ctx->node;
+
+	if (!n->config.proxy.refuses_own && f->flags & FRONTEND_EXTERNAL &&
+	    node_is_local(n, p->key.src) && !node_is_local(n, p->key.dst))
+		packet_drop(p, DROP_NO_ENDPOINT);
+	else
+		reject(ctx, p, f->service->id, DROP_NO_ENDPOINT);
+}
+
 static void serve(const struct stage_ctx *ctx, struct packet *p, const struct frontend *f)
 {
 	const struct node *n = ctx->node;
@@ -212,7 +226,8 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	struct endpoint_set set = set_for(n, f, a.local);
 
 	p->service = s;
-	if (UNLIKELY(f->flags & FRONTEND_RANGES) && s->served && !in_ranges(n, p)) {
+	if (UNLIKELY(f->flags & FRONTEND_RANGES) && (s->served || n->config.proxy.ranges_first) &&
+	    !in_ranges(n, p)) {
 		packet_drop(p, DROP_SOURCE_RANGE);
 	} else if (LIKELY(set.count != 0)) {
 		choose(ctx, p, set);
@@ -222,7 +237,7 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	} else if (s->served) {
 		packet_drop(p, DROP_NO_LOCAL_ENDPOINT);
 	} else {
-		reject(ctx, p, s->id, DROP_NO_ENDPOINT);
+		turn_away(ctx, p, f);
 	}
 }
 

@@ -28,6 +28,9 @@ class ProxyMode(NamedTuple):
     Services: what is refused is refused by these. With `own_first` externalTrafficPolicy Local
     holds for a node itself and its pods too, while it has endpoints. TCP connections outlive their
     endpoint's place in the Service by `drain_s`; 0: they go on.
+    `refuses_own`: what a node itself sends to an external or balancer's address that nobody serves
+    is refused; it leaves for that address otherwise. `ranges_first`: loadBalancerSourceRanges hold
+    even then.
     """
 
     node_port_addresses: tuple[str, ...] = ()
@@ -40,6 +43,8 @@ class ProxyMode(NamedTuple):
     bound: bool = False
     own_first: bool = False
     drain_s: int = 0
+    refuses_own: bool = False
+    ranges_first: bool = False
 
 
 PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
@@ -51,6 +56,8 @@ PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
             refused_at="cluster-ips",
             affinity_clients=65535,  # size of the sets
             affinity_evicts=False,
+            refuses_own=True,
+            ranges_first=True,
         ),
         "ipvs": ProxyMode(
             refused_at="services",
@@ -60,6 +67,7 @@ PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
             bound=True,
             own_first=True,
             drain_s=900,
+            refuses_own=True,
         ),
     }
 )

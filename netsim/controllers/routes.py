@@ -191,6 +191,8 @@ def proxy_row(lab: Lab, net: NodeNet, mode: str) -> ProxyRow:
         does.bound,
         does.own_first,
         does.drain_s,
+        does.refuses_own,
+        does.ranges_first,
     )
 
 

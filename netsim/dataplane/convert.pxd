@@ -133,6 +133,8 @@ cdef inline int to_proxy(core.proxy_config *c, dict words, object row) except -1
     c.bound = row.bound
     c.own_first = row.own_first
     c.drain_s = row.drain_s
+    c.refuses_own = row.refuses_own
+    c.ranges_first = row.ranges_first
     c.affinity.clients = row.affinity_clients
     c.affinity.evicts = row.affinity_evicts
     if len(row.node_port_ranges) > 16:

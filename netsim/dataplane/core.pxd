@@ -132,6 +132,8 @@ cdef extern from "netsim.h" nogil:
         bint bound
         bint own_first
         uint32_t drain_s
+        bint refuses_own
+        bint ranges_first
         affinity_limit affinity
         source_range node_port_ranges[16]
     struct tracking_config:

@@ -112,6 +112,8 @@ class ProxyRow(NamedTuple):
     bound: bool = False
     own_first: bool = False
     drain_s: int = 0
+    refuses_own: bool = False
+    ranges_first: bool = False
 
 
 class TrackingRow(NamedTuple):

@@ -63,24 +63,19 @@ class Seen:
 
 
 def differs_from_iptables(flow: Flow, row: ServiceRow, proxy: ProxyRow) -> bool:
-    """Where its filters do not see a packet that nobody serves, or drop it (docs/fidelity.md)."""
-    if flow.where == "node" and number(flow.dst) in outside(row):
-        return not row.usable(NAME)  # no filter is on the way out
+    """Where policy Local drops at all of a node's addresses (docs/fidelity.md)."""
     ranges = [Cidr(*each) for each in proxy.node_port_ranges] or [Cidr(0, 0)]
     served = any(each.contains(number(flow.dst)) for each in ranges)
     served = served and (flow.dst != LOCALHOST or proxy.localhost_node_ports)
     if flow.dst in (*LOCAL, LOCALHOST) and not served:
-        # dropped at all of a node's addresses, not only at those that have node ports
         return row.external_local and not row.usable(NAME, local=True) and bool(row.usable(NAME))
     return False
 
 
 def differs_from_nftables(flow: Flow, row: ServiceRow, proxy: ProxyRow) -> bool:
-    """It asks for the source first, then whether anybody serves."""
-    del proxy
-    balancers = outside(row, "load-balancer")
-    blocked = not any(Cidr(*each).contains(number(flow.src)) for each in row.ranges)
-    return bool(number(flow.dst) in balancers and row.ranges and blocked and not row.usable(NAME))
+    """Nowhere, as far as is known."""
+    del flow, row, proxy
+    return False
 
 
 class Mode(NamedTuple):
@@ -99,9 +94,11 @@ class Mode(NamedTuple):
             asked.masquerade_all,
             asked.localhost_node_ports and does.localhost_node_ports,
             asked.node_port_ranges or primary,
-            does.refused_at,
-            does.affinity_clients,
-            does.affinity_evicts,
+            refused_at=does.refused_at,
+            affinity_clients=does.affinity_clients,
+            affinity_evicts=does.affinity_evicts,
+            refuses_own=does.refuses_own,
+            ranges_first=does.ranges_first,
         )
 
 
@@ -109,12 +106,6 @@ MODES = (
     Mode("iptables", "iptables-save", differs_from_iptables),
     Mode("nftables", "nft", differs_from_nftables),
 )
-
-
-def outside(row: ServiceRow, *kinds: str) -> list[int]:
-    """Addresses beside the cluster IP, of some kinds or all."""
-    found = [front for front in row.frontends if front.addr]
-    return [front.addr for front in found if not kinds or front.kind in kinds]
 
 
 def flows(row: ServiceRow) -> Iterator[Flow]:

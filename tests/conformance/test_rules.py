@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netsim.api.fields import Json
-from netsim.dataplane.rows import ProxyRow
+from netsim.dataplane.rows import ProxyRow, TrackingRow
+from netsim.rules import RENDERERS
 from netsim.rules.iptables import probability, saved_probability
 from netsim.rules.names import NFT_NAME_MAX, iptables_name, nft_name
 from netsim.rules.nft import duration
 from tests.conformance.emulated import objects_of
-from tests.conformance.rule_text import GOLDEN, SIX, rules
+from tests.conformance.rule_text import GOLDEN, SIX, known, rules
 from tests.conformance.test_flows import WORLDS
 
 SAVE, NFT = "iptables-save", "nft"
@@ -87,6 +89,14 @@ def test_masquerade() -> None:
         '-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" '
         "-j MASQUERADE --random-fully",
     ]
+
+
+def test_what_fits_no_connection_is_dropped_unless_it_passes() -> None:
+    strict = known(SIX)
+    node = strict.node._replace(tracking=TrackingRow(invalid_passes=True))
+    liberal = replace(strict, node=node)
+    texts = [RENDERERS[SAVE](each) for each in (strict, liberal)]
+    assert ["--ctstate INVALID -j DROP" in text for text in texts] == [True, False]
 
 
 DETECTORS = {

@@ -41,6 +41,12 @@ CELLS: dict[str, Callable[[ProxyMode], str]] = {
     "`externalTrafficPolicy: Local`, from pods and the node itself": lambda m: (
         "those of the node, all if it has none" if m.own_first else "all endpoints"
     ),
+    "no endpoints: from a node itself to an external or balancer's address": lambda m: (
+        "refused" if m.refuses_own else "no answer"
+    ),
+    "no endpoints: from beyond `loadBalancerSourceRanges`": lambda m: (
+        "no answer" if m.ranges_first else "refused"
+    ),
 }
 
 
