@@ -110,6 +110,7 @@ struct node_stats {
 	uint64_t affinity_hits;
 	uint64_t affinity_evicted;
 	uint64_t masquerade_collisions;
+	uint64_t localhost_node_ports; /* new flows to node ports at 127.0.0.0/8 */
 	uint64_t icmp_errors_sent;
 	uint64_t icmp_errors_translated;
 };

@@ -226,6 +226,8 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	struct endpoint_set set = set_for(n, f, a.local);
 
 	p->service = s;
+	if (UNLIKELY(addr_is_loopback(p->key.dst)))
+		ctx->node->stats.localhost_node_ports++;
 	if (UNLIKELY(f->flags & FRONTEND_RANGES) && (s->served || n->config.proxy.ranges_first) &&
 	    !in_ranges(n, p)) {
 		packet_drop(p, DROP_SOURCE_RANGE);

@@ -296,7 +296,7 @@ cdef inline object from_node_stats(object records, const core.node_stats *s):
     return records.NodeStats(
         drops, s.packets, s.flows, s.flows_new, s.flows_expired, s.flows_stale, s.service_hits,
         s.service_rejects, s.affinity_hits, s.affinity_evicted, s.masquerade_collisions,
-        s.icmp_errors_sent, s.icmp_errors_translated,
+        s.localhost_node_ports, s.icmp_errors_sent, s.icmp_errors_translated,
     )
 
 

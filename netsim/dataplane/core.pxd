@@ -191,6 +191,7 @@ cdef extern from "netsim.h" nogil:
         uint64_t affinity_hits
         uint64_t affinity_evicted
         uint64_t masquerade_collisions
+        uint64_t localhost_node_ports
         uint64_t icmp_errors_sent
         uint64_t icmp_errors_translated
     struct iface_stats:

@@ -114,6 +114,7 @@ class NodeStats(NamedTuple):
     affinity_hits: int
     affinity_evicted: int
     masquerade_collisions: int
+    localhost_node_ports: int
     icmp_errors_sent: int
     icmp_errors_translated: int
 

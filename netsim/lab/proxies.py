@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from netsim.api.fields import mapping, number
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import ObjectKey
 from netsim.controllers.base import lab_of
@@ -72,17 +73,22 @@ class Proxies:
     async def _counted(self, node: str) -> list[str]:
         """What the data plane counts; nothing while it can not be asked."""
         _, stats = await self._link.facts()
-        drops = stats.get(node, {}).get("drops")
-        if not isinstance(drops, dict):
+        counters = stats.get(node)
+        if counters is None:
             return []
-        return list(
-            single(
-                "iptables_ct_state_invalid_dropped_packets_total",
-                "Packets dropped because they fit no connection",
-                "counter",
-                drops["flow-invalid"],
-            )
-        )
+        found = {
+            ("ct_state_invalid_dropped", "Packets dropped because they fit no connection"): number(
+                mapping(counters, "drops"), "flow-invalid"
+            ),
+            ("localhost_nodeports_accepted", "Connections to node ports at 127.0.0.1"): number(
+                counters, "localhost_node_ports"
+            ),
+        }
+        return [
+            line
+            for (name, text), count in found.items()
+            for line in single(f"iptables_{name}_packets_total", text, "counter", count)
+        ]
 
     async def _answer_health(self, node: str, path: str) -> bytes:
         if path == "/livez":

@@ -22,7 +22,7 @@ from tests.dataplane.strategies import tables
 
 KEY = FlowKey(0x0AF40102, 0x0A600001, 40000, 80, 6)
 FLOW = FlowRecord(KEY, KEY, "established", True, False, True, True, 7, 2**63)
-STATS = NodeStats({"spoofed": 3}, *range(12))
+STATS = NodeStats({"spoofed": 3}, *range(13))
 
 REQUESTS: list[m.Message] = [
     m.Hello(2, 2**63, "udp"),

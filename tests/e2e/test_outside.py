@@ -171,14 +171,19 @@ def test_a_service_that_becomes_a_cluster_ip_is_gone_from_outside(network: Netwo
     assert network.code("asker", "10.96.1.9") == 0
 
 
+def metrics(lab: Lab, node: str) -> dict[str, str]:
+    """What a node's proxy says to Prometheus."""
+    argv = ["curl", "-s", "http://127.0.0.1:10249/metrics"]
+    lines = lab.run(f"node/{node}", argv).stdout.splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
 def test_nodes_say_how_their_proxy_is(network: Network) -> None:
     lab = network.lab
     for node, address in (("node1", NODE1), ("node2", NODE2)):
         said = lab.run("outside/client", ["curl", "-s", f"http://{address}:10256/healthz"]).stdout
         assert json.loads(said)["nodeEligible"] is True
-        local = ["curl", "-s", "http://127.0.0.1:10249/metrics"]
-        lines = lab.run(f"node/{node}", local).stdout.splitlines()
-        found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        found = metrics(lab, node)
         assert float(found["kubeproxy_sync_proxy_rules_duration_seconds_count"]) > 0
         assert float(found["kubeproxy_network_programming_duration_seconds_count"]) > 0
         assert int(found['kubeproxy_proxy_healthz_total{code="200"}']) > 0
@@ -186,6 +191,10 @@ def test_nodes_say_how_their_proxy_is(network: Network) -> None:
         with lab.api as api:
             served = api.raw("GET", f"/netsim/metrics?node={node}").decode()
         assert served.startswith("# HELP kubeproxy_network_programming_duration_seconds ")
+    name = "kubeproxy_iptables_localhost_nodeports_accepted_packets_total"
+    before = int(metrics(lab, "node1")[name])
+    assert network.answers("node/node1", "127.0.0.1:30080") == {"web-1", "web-2"}
+    assert int(metrics(lab, "node1")[name]) - before == 24
     assert lab.run("node/node1", ["curl", "-s", "http://127.0.0.1:10249/proxyMode"]).stdout == (
         "iptables"
     )
