@@ -13,7 +13,7 @@ from netsim.api.fields import Json, items, number, text, texts
 from netsim.api.meta import labels_of, name_of, namespace_of
 from netsim.api.services import needs_health_check
 from netsim.controllers.categories import READY, condition_bits
-from netsim.controllers.changes import Tracker
+from netsim.controllers.changes import Changes, Tracker
 from netsim.controllers.frontends import is_proxied
 from netsim.controllers.membership import Name, name_in
 from netsim.controllers.objects import spec
@@ -30,9 +30,13 @@ class HealthCheck(NamedTuple):
 
 
 class HealthChecks:
-    """The health checks of the view shown last, `current`; a view costs what changed in them."""
+    """The health checks of the view shown last, `current`; a view costs what changed in them.
+
+    `services` and `slices` are what that view changed, for whoever else wants to know.
+    """
 
     def __init__(self) -> None:
+        self.services = self.slices = Changes([], [])
         self._services, self._slices = Tracker("Service"), Tracker("EndpointSlice")
         self._ports: dict[Name, int] = {}
         self._slices_of: dict[Name, dict[str, Json]] = {}
@@ -40,8 +44,8 @@ class HealthChecks:
 
     def advance(self, view: View) -> tuple[HealthCheck, ...]:
         """Health checks by service; the same object while nothing changes."""
-        gone_services, new_services = self._services.advance(view)
-        gone, new = self._slices.advance(view)
+        self.services, self.slices = self._services.advance(view), self._slices.advance(view)
+        (gone_services, new_services), (gone, new) = self.services, self.slices
         before = dict(self._ports)
         for service in gone_services:
             self._ports.pop(name_in(service), None)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from netsim.controllers.changes import Tracker
+from netsim.controllers.changes import Changes
 from netsim.controllers.frontends import passed_over
 from netsim.controllers.membership import Name, name_in
-from netsim.store.base import View
 
 
 class Oddities:
     """Addresses that are passed over; an object's are told again only when there are others."""
 
     def __init__(self) -> None:
-        self._services = Tracker("Service")
         self._told: dict[Name, list[str]] = {}
 
-    def advance(self, view: View) -> list[str]:
+    def advance(self, services: Changes) -> list[str]:
         """A line for each object that has such addresses and has not been told of."""
-        gone, new = self._services.advance(view)
+        gone, new = services
         before = {name: told for s in gone if (told := self._told.pop(name := name_in(s), []))}
         lines = []
         for service in new:

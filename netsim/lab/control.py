@@ -272,13 +272,10 @@ class Control:
                 view = self.store.view()
         finally:
             self._begun.set()
-        answers = service_answers(self._health_checks.advance(view)) | self.proxies.answers
-        await self._servers.reconcile(answers, self.infrastructure.sandboxes)
         await self.workloads.reconcile(view)
-        view = self.store.view()
-        for line in self._oddities.advance(view):
-            log.warning("%s", line)
-        self.proxies.noticed(view)
+        view, checks = self.store.view(), self._health_checks
+        checks.advance(view)
+        self.proxies.noticed(checks.services, checks.slices)
         desired, early_s = self._compiler.compile(view), 0.0
         if desired.services is not self.link.applied.services:
             early_s = self._pace.wait_s(time.monotonic())
@@ -289,8 +286,12 @@ class Control:
         if done:
             self.workloads.published(view.revision)
         if done and not early_s:
-            self.proxies.synced()
             self._in_use.append((view.revision, time.monotonic_ns()))
+            self.proxies.synced()
+        for line in self._oddities.advance(checks.services):
+            log.warning("%s", line)
+        answers = service_answers(checks.current) | self.proxies.answers
+        await self._servers.reconcile(answers, self.infrastructure.sandboxes)
         return done and not early_s
 
     def _settle(self) -> None:

@@ -10,6 +10,7 @@ from netsim.api.fields import mapping, number
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import ObjectKey
 from netsim.controllers.base import lab_of
+from netsim.controllers.changes import Changes
 from netsim.controllers.nodes import proxy_mode
 from netsim.lab.exposition import CONTENT_TYPE, labelled, single
 from netsim.lab.node_servers import Answer, http
@@ -38,10 +39,10 @@ class Proxies:
         """By port."""
         return {HEALTH_PORT: self._answer_health, METRICS_PORT: self._answer_metrics}
 
-    def noticed(self, view: View) -> None:
-        """What the view holds is about to be put in place."""
+    def noticed(self, services: Changes, slices: Changes) -> None:
+        """These changes are about to be put in place."""
         self._began_s = time.monotonic()
-        if self._metrics.noticed(view, time.time()):
+        if self._metrics.noticed(services, slices, time.time()):
             self._health.queued(time.time())
 
     def synced(self) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from netsim.api.fields import Json, mapping, text
-from netsim.controllers.changes import Tracker
+from netsim.controllers.changes import Changes
 from netsim.controllers.clock import seconds
 from netsim.controllers.slices import TRIGGER_TIME
 from netsim.dataplane.rows import ServiceRow
 from netsim.lab.exposition import Histogram, labelled, single
-from netsim.store.base import View
 
 SYNC_BOUNDS = [0.001 * 2**n for n in range(15)]
 PROGRAMMING_BOUNDS = [0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30)]
@@ -44,26 +43,22 @@ class ProxyMetrics:
 
     def __init__(self, began_s: float) -> None:
         self._began_s = int(began_s)  # objects carry whole seconds
-        self._services, self._slices = Tracker("Service"), Tracker("EndpointSlice")
         self._total = {"service": 0, "endpoint": 0}
         self._waiting = {"service": 0, "endpoint": 0}
-        self._triggers: list[float] = []
+        self._slices: list[Json] = []  # that wait
         self._sync = Histogram(SYNC_BOUNDS)
         self._programming = Histogram(PROGRAMMING_BOUNDS)
         self._queued_s = self._synced_s = 0.0
 
-    def noticed(self, view: View, now_s: float) -> bool:
+    def noticed(self, services: Changes, slices: Changes, now_s: float) -> bool:
         """Take in what changed; whether something waits to be put in place."""
-        for kind, tracker in (("service", self._services), ("endpoint", self._slices)):
-            gone, new = tracker.advance(view)
+        for kind, (gone, new) in (("service", services), ("endpoint", slices)):
             count = max(len(gone), len(new))  # replaced ones are in both
             self._total[kind] += count
             self._waiting[kind] += count
             if count:
                 self._queued_s = now_s
-            if kind == "endpoint":
-                times = [trigger_s(slice_) for slice_ in new]
-                self._triggers += [at for at in times if at >= self._began_s]
+        self._slices += slices.new
         return any(self._waiting.values())
 
     def synced(self, took_s: float, now_s: float) -> None:
@@ -71,9 +66,10 @@ class ProxyMetrics:
         self._waiting = {"service": 0, "endpoint": 0}
         self._sync.observe(took_s)
         self._synced_s = now_s
-        for at in self._triggers:
-            self._programming.observe(max(0.0, now_s - at))
-        self._triggers = []
+        for at in map(trigger_s, self._slices):
+            if at >= self._began_s:
+                self._programming.observe(max(0.0, now_s - at))
+        self._slices = []
 
     def lines(self, alone: Mapping[str, int]) -> Iterator[str]:
         """Everything but what the data plane counts; `alone`: without_local_endpoints()."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netsim.api.meta import ObjectKey
+from netsim.controllers.changes import Tracker
 from netsim.controllers.objects import spec
 from netsim.controllers.oddities import Oddities
 from netsim.controllers.proxy import Compiler
@@ -31,29 +32,30 @@ def odd() -> Object:
 
 def test_what_is_passed_over_is_told_once_for_each_object() -> None:
     store, oddities, compiler = ObjectStore(), Oddities(), Compiler()
+    services = Tracker("Service")
     store.create(service("fine", None, port(80), clusterIP="10.96.0.2"))
     store.create(service("none", None, port(80), clusterIP="None", externalIPs=["x"]))
-    assert oddities.advance(store.view()) == []
+    assert oddities.advance(services.advance(store.view())) == []
     store.create(odd())
-    assert oddities.advance(store.view()) == [SAID]
+    assert oddities.advance(services.advance(store.view())) == [SAID]
     assert sorted(row.name for row in compiler.compile(store.view()).values()) == [
         "default/fine",
         "default/odd",
     ]
-    assert oddities.advance(store.view()) == []
+    assert oddities.advance(services.advance(store.view())) == []
     key = ObjectKey("Service", "default", "odd")
     stored = store.view().get(key)
     assert stored is not None
     store.transaction([Update({**stored, "spec": {**spec(stored), "sessionAffinity": "None"}})])
-    assert oddities.advance(store.view()) == []
+    assert oddities.advance(services.advance(store.view())) == []
     stored = store.view().get(key)
     assert stored is not None
     store.transaction([Update({**stored, "spec": {**spec(stored), "externalIPs": ["y"]}})])
-    [line] = oddities.advance(store.view())
+    [line] = oddities.advance(services.advance(store.view()))
     assert "externalIPs: y" in line
     store.delete(key)
     store.create(odd())
-    assert oddities.advance(store.view()) == [SAID]  # another object
+    assert oddities.advance(services.advance(store.view())) == [SAID]  # another object
 
 
 def test_churn_leaves_no_numbers_of_services_behind() -> None:

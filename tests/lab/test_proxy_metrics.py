@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netsim.api.meta import ObjectKey
+from netsim.controllers.changes import Tracker
 from netsim.controllers.slices import SERVICE_NAME, TRIGGER_TIME
 from netsim.dataplane.rows import FIRST_SET, NONE, Choice, EndpointRow, ServiceRow
 from netsim.lab.exposition import Histogram, labelled
@@ -53,11 +54,17 @@ def test_a_histogram_counts_what_is_not_above_a_bound() -> None:
 
 def test_changes_wait_until_they_are_in_place() -> None:
     store, metrics = ObjectStore(), ProxyMetrics(BEGAN + 0.7)
+    services, slices = Tracker("Service"), Tracker("EndpointSlice")
+
+    def noticed(now_s: float) -> bool:
+        view = store.view()
+        return metrics.noticed(services.advance(view), slices.advance(view), now_s)
+
     old, new = "2027-01-15T07:59:59Z", "2027-01-15T08:00:10Z"
     store.transaction([Create(slice_of("old", **{TRIGGER_TIME: old}))])
     store.transaction([Create(slice_of("new", **{TRIGGER_TIME: new}))])
     store.transaction([Create(slice_of("odd", **{TRIGGER_TIME: "now"}))])
-    assert metrics.noticed(store.view(), BEGAN + 11)
+    assert noticed(BEGAN + 11)
     waiting = shown(metrics)
     assert waiting["kubeproxy_sync_proxy_rules_endpoint_changes_pending"] == "3"
     assert waiting["kubeproxy_sync_proxy_rules_duration_seconds_count"] == "0"
@@ -75,12 +82,12 @@ def test_changes_wait_until_they_are_in_place() -> None:
         done["kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"] == "1800000011.000000000"
     )
     assert done["kubeproxy_sync_proxy_rules_last_timestamp_seconds"] == "1800000011.500000000"
-    assert not metrics.noticed(store.view(), BEGAN + 12)
+    assert not noticed(BEGAN + 12)
     store.transaction([Delete(ObjectKey("EndpointSlice", "default", "odd"))])
     stored = store.view().get(ObjectKey("EndpointSlice", "default", "new"))
     assert stored is not None
     store.transaction([Update({**stored, "ports": []})])
-    assert metrics.noticed(store.view(), BEGAN + 12)
+    assert noticed(BEGAN + 12)
     assert shown(metrics)["kubeproxy_sync_proxy_rules_endpoint_changes_total"] == "5"
 
 
