@@ -166,11 +166,12 @@ def check_node(obj: Json) -> Iterator[Problem]:
 def _check_annotations(obj: Json) -> Iterator[Problem]:
     notes = _annotations(obj)
     where = ("metadata", "annotations")
-    yield from rules.proxy_mode(
-        (*where, PROXY_MODE_ANNOTATION), notes.get(PROXY_MODE_ANNOTATION, "")
-    )
+    mode, at = notes.get(PROXY_MODE_ANNOTATION, ""), (*where, PROXY_MODE_ANNOTATION)
+    yield from rules.proxy_mode(at, mode)
     external = notes.get(EXTERNAL_ANNOTATION, "")
     yield from rules.one_of((*where, EXTERNAL_ANNOTATION), external, ("true", "false"))
+    if mode and external == "true":
+        yield forbidden(at, "an external node's proxy is not the lab's")
     data = notes.get(BACKEND_DATA_ANNOTATION, "")
     if data and not _MAC.fullmatch(text(_parsed(data), "VtepMAC")):
         wanted = 'must be JSON such as {"VNI":1,"VtepMAC":"4e:38:ae:b0:85:95"}'

@@ -170,6 +170,16 @@ NODES = [
         ],
     ),
     Case(
+        "a proxy mode for an external node",
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: n\n"
+        "  annotations: {netsim.dev/external: 'true', netsim.dev/proxy-mode: ipvs}\n"
+        "status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n",
+        [
+            "t:5:46: error: metadata.annotations[netsim.dev/proxy-mode]: Forbidden:"
+            " an external node's proxy is not the lab's",
+        ],
+    ),
+    Case(
         "an external node without an address",
         "apiVersion: v1\nkind: Node\n"
         "metadata: {name: n, annotations: {netsim.dev/external: 'true'}}\n",
