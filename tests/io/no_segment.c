@@ -21,18 +21,19 @@ static int asks_to_cut(const struct msghdr *m)
 	return 0;
 }
 
-ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	static ssize_t (*real)(int, const struct msghdr *, int);
+	const char *error = getenv("NO_SEGMENT");
 	static int told;
 
-	if (asks_to_cut(m)) {
+	if (asks_to_cut(message)) {
 		if (!told++)
-			fputs("refused UDP_SEGMENT\n", stderr);
-		errno = atoi(getenv("NO_SEGMENT"));
+			(void)fputs("refused UDP_SEGMENT\n", stderr);
+		errno = error ? (int)strtol(error, NULL, 10) : EIO;
 		return -1;
 	}
 	if (!real)
 		*(void **)&real = dlsym(RTLD_NEXT, "sendmsg");
-	return real(fd, m, flags);
+	return real(fd, message, flags);
 }
