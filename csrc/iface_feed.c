@@ -2,7 +2,8 @@
 /* iface_feed.c - packets that lie with the kernel to be filled.
  *
  * How many these are follows their size: enough for FEED_BYTES, so that the kernel fills packets
- * that are still in the cache, yet takes many small ones at once.
+ * that are still in the cache, yet takes many small ones at once. What has arrived and waits for
+ * its turn is the pool's loss, so a feed stops before the pool is empty.
  */
 #include "iface_feed.h"
 
@@ -16,7 +17,8 @@ enum {
 	SIZE_SHIFT = 4, /* weight of the newest packet in the mean: a sixteenth */
 };
 
-int iface_feed_init(struct iface_feed *f, struct uring *u, enum feed_kind group, unsigned packets)
+int iface_feed_init(struct iface_feed *f, struct uring *u, enum feed_kind group, unsigned packets,
+		    unsigned left)
 {
 	size_t bytes = FEED_ENTRIES * sizeof(struct io_uring_buf);
 	void *memory =
@@ -25,6 +27,7 @@ int iface_feed_init(struct iface_feed *f, struct uring *u, enum feed_kind group,
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	f->ring = memory;
+	f->left = left;
 	f->max = packets < FEED_ENTRIES ? packets : FEED_ENTRIES;
 	f->before = group == FEED_TUN ? sizeof(struct vnet_hdr) : sizeof(struct recv_head);
 	for (unsigned n = 0; n < FEED_ENTRIES; n++)
@@ -46,11 +49,11 @@ static unsigned feed_wanted(const struct iface_feed *f)
 void iface_feed_fill(struct iface_feed *f, struct packet_pool *pool)
 {
 	unsigned wanted = feed_wanted(f);
-	struct packet *p;
 
 	if (f->given >= wanted)
 		return;
-	while (f->given < wanted && (p = packet_take(pool)) != NULL) {
+	while (f->given < wanted && packet_pool_left(pool) > f->left) {
+		struct packet *p = packet_take(pool);
 		uint16_t id = f->ids[--f->unused];
 		struct io_uring_buf *b = &f->ring->bufs[f->tail++ & (FEED_ENTRIES - 1)];
 

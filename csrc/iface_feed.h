@@ -15,6 +15,7 @@ struct iface_feed {
 	unsigned unused;
 	unsigned given;
 	unsigned max;
+	unsigned left;       /* in the pool, for who sends or takes apart what has arrived */
 	uint32_t mean_bytes; /* times 2^SIZE_SHIFT */
 	uint16_t tail;
 	uint16_t before; /* bytes in front of data that the kernel fills too */
@@ -23,10 +24,12 @@ struct iface_feed {
 /**
  * iface_feed_init() - Register an empty feed with a ring
  * @packets:	that it may hold at most
+ * @left:	that it leaves in the pool
  *
  * Return: 0, -ENOMEM, or what the kernel says; iface_feed_release() in each case.
  */
-int iface_feed_init(struct iface_feed *f, struct uring *u, enum feed_kind group, unsigned packets);
+int iface_feed_init(struct iface_feed *f, struct uring *u, enum feed_kind group, unsigned packets,
+		    unsigned left);
 
 /**
  * iface_feed_release() - Give back what it holds; its ring is gone

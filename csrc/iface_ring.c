@@ -67,9 +67,11 @@ int iface_ring_new(struct iface_ring **out, struct packet_pool *pool, unsigned p
 	r->pending = calloc(room, sizeof(*r->pending));
 	error = r->pending ? uring_new(&r->uring, REQUESTS, RESULTS) : -ENOMEM;
 	if (!error)
-		error = iface_feed_init(&r->feeds[FEED_TUN], r->uring, FEED_TUN, packets / 2);
+		error = iface_feed_init(&r->feeds[FEED_TUN], r->uring, FEED_TUN, packets / 2,
+					packets / 4);
 	if (!error)
-		error = iface_feed_init(&r->feeds[FEED_UDP], r->uring, FEED_UDP, packets / 8);
+		error = iface_feed_init(&r->feeds[FEED_UDP], r->uring, FEED_UDP, packets / 8,
+					packets / 4);
 	if (error) {
 		iface_ring_free(r);
 		return error;

@@ -76,3 +76,8 @@ void packet_give(struct packet_pool *pool, struct packet *p)
 	pool->free = p;
 	pool->taken--;
 }
+
+unsigned packet_pool_left(const struct packet_pool *pool)
+{
+	return pool->count - pool->taken;
+}

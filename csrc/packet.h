@@ -209,6 +209,12 @@ struct packet *packet_take(struct packet_pool *pool);
  */
 void packet_give(struct packet_pool *pool, struct packet *p);
 
+/**
+ * packet_pool_left() - How many packets can still be taken
+ * @pool:	the calling worker's pool
+ */
+unsigned packet_pool_left(const struct packet_pool *pool);
+
 static inline uint8_t *packet_l4(const struct packet *p)
 {
 	return p->data + p->l4_off;
