@@ -150,6 +150,8 @@ def test_a_node_has_the_labs_proxy_mode_or_its_own() -> None:
         refused_at="cluster-ips",
         affinity_clients=65535,
         affinity_evicts=False,
+        refuses_own=True,
+        ranges_first=True,
     )
     ipvs = routes(lab(proxyMode="ipvs", proxy={"ipvsScheduler": "lc"}), A, own).nodes
     assert (ipvs["a"].proxy.scheduler, ipvs["own"].proxy) == ("lc", found["own"].proxy)

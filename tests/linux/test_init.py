@@ -207,25 +207,20 @@ def test_dropping_a_sandbox_ends_daemons_in_it_and_nobody_else(
     assert [record.key for record in lab.client.processes() if record.running] == ["out"]
 
 
-def is_zombie(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False
-
-
 def test_orphans_are_reaped(lab: InitLab, watch: ExitWatch) -> None:
-    lab.client.spawn("p", ["sh", "-c", "setsid sh -c 'setsid sleep 0.01 &' &"], ENV)
+    def children() -> set[str]:
+        return set(Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split())
+
+    before = children()
+    lab.client.spawn("p", ["sh", "-c", "setsid sh -c 'setsid sleep 0.2 &' &"], ENV)
     exits(watch, 1)
-
-    def zombies() -> list[str]:
-        children = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split()
-        return [pid for pid in children if is_zombie(pid)]
-
     end = time.monotonic() + 5
-    while zombies() and time.monotonic() < end:
+    while len(children() - before) != 1 and time.monotonic() < end:
         time.sleep(0.01)
-    assert zombies() == []
+    assert len(children() - before) == 1  # the sleep, whose parents have gone
+    while children() - before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert children() - before == set()
 
 
 def test_a_service_is_restarted_and_sees_the_labs_environment(
