@@ -211,6 +211,8 @@ def test_orphans_are_reaped(lab: InitLab, watch: ExitWatch) -> None:
     def children() -> set[str]:
         return set(Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split())
 
+    lab.client.spawn("first", ["true"], ENV)  # with it comes the launcher, which stays
+    exits(watch, 1)
     before = children()
     lab.client.spawn("p", ["sh", "-c", "setsid sh -c 'setsid sleep 0.2 &' &"], ENV)
     exits(watch, 1)
