@@ -219,7 +219,8 @@ def test_orphans_are_reaped(lab: InitLab, watch: ExitWatch) -> None:
         children = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split()
         return [pid for pid in children if name_of(pid) == "sleep"]  # a zombie has its name still
 
-    lab.client.spawn("p", ["sh", "-c", "setsid sh -c 'setsid sleep 0.2 &' &"], ENV)
+    # the program waits for its child, which leaves one behind in a session of its own
+    lab.client.spawn("p", ["setsid", "-w", "sh", "-c", "setsid sleep 0.5 & sleep 0.1"], ENV)
     exits(watch, 1)
     end = time.monotonic() + 5
     while not (adopted := orphans()) and time.monotonic() < end:
