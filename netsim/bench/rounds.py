@@ -68,15 +68,29 @@ class Row(NamedTuple):
     noisy: bool = False  # too few quiet rounds: noisy ones were taken
 
 
+def _unsaid(_turn: int, _side: str) -> None:
+    """Nobody wants to know."""
+
+
 def take(
-    measure: Callable[[str], Sample], sides: Sequence[str], wanted: int, spare: int
+    measure: Callable[[str], Sample],
+    sides: Sequence[str],
+    wanted: int,
+    spare: int,
+    begins: Callable[[int, str], None] = _unsaid,
 ) -> list[Round]:
-    """Rounds until `wanted` are quiet, at most `wanted + spare`; who begins changes in turn."""
+    """Rounds until `wanted` are quiet, at most `wanted + spare`; who begins changes in turn.
+
+    `begins` is told the number of the round and the side before each measurement.
+    """
     rounds: list[Round] = []
     while sum(r.quiet for r in rounds) < wanted and len(rounds) < wanted + spare:
         first = len(rounds) % len(sides)
-        order = [*sides[first:], *sides[:first]]
-        rounds.append(Round({side: measure(side) for side in order}))
+        samples: dict[str, Sample] = {}
+        for side in [*sides[first:], *sides[:first]]:
+            begins(len(rounds) + 1, side)
+            samples[side] = measure(side)
+        rounds.append(Round(samples))
     return rounds
 
 

@@ -10,7 +10,7 @@ from netsim.bench.kernel import build
 from netsim.bench.load import Figures
 from netsim.bench.options import Options, Report
 from netsim.bench.ours import NetsimSide
-from netsim.bench.rounds import Figure, Round, Row, Sample, row, take
+from netsim.bench.rounds import Figure, Round, Row, row, take
 from netsim.bench.side import CLIENT, Side
 from netsim.bench.works import Work, sample
 
@@ -58,16 +58,19 @@ def in_turn(
         for size, sides in sized.items()
         for side in sides
     }
-    asked = 0
+    seconds = min(1.0, options.seconds)
 
-    def one(name: str) -> Sample:
-        nonlocal asked
-        turn, asked = asked // len(everyone) + 1, asked + 1
+    def begins(turn: int, name: str) -> None:
         work, side = everyone[name]
         report(f"{work.name}: round {turn} of {options.rounds}, {side.name}")
-        return sample(work, side, min(1.0, options.seconds))
 
-    done = take(one, list(everyone), options.rounds, spare=options.rounds)
+    done = take(
+        lambda name: sample(*everyone[name], seconds),
+        list(everyone),
+        options.rounds,
+        spare=options.rounds,
+        begins=begins,
+    )
     for size, sides in sized.items():
         names = {side.name: f"{side.name}, {size:,} services" for side in sides}
         part = [Round({own: r.samples[name] for own, name in names.items()}) for r in done]

@@ -32,14 +32,12 @@ def rows_in_turn(
     roots: Collection[int] = (),
 ) -> list[Row]:
     """Rows of figures that every side gives."""
-    count = 0
-
-    def one(name: str) -> Sample:
-        nonlocal count
-        count += 1
-        report(f"{what}: round {(count - 1) // len(sides) + 1} of {rounds}, {name}")
-        return observed(sides[name], roots)
-
-    done = take(one, list(sides), rounds, spare=rounds)
+    done = take(
+        lambda name: observed(sides[name], roots),
+        list(sides),
+        rounds,
+        spare=rounds,
+        begins=lambda turn, name: report(f"{what}: round {turn} of {rounds}, {name}"),
+    )
     ours = [name for name in sides if name.startswith("netsim")]
     return [row(work, figure, done, rounds, ours) for figure in figures]

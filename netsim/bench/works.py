@@ -164,16 +164,13 @@ def rows_of(
     able = {side.name: side for side in sides if not work.near or _near_is_other(side, sides)}
     if not able:
         return []
-    count = 0
-
-    def one(name: str) -> Sample:
-        nonlocal count
-        count += 1
-        turn = (count - 1) // len(able) + 1
-        report(f"{work.name}: round {turn} of {rounds}, {name}")
-        return sample(work, able[name], seconds)
-
-    done = take(one, list(able), rounds, spare=rounds)
+    done = take(
+        lambda name: sample(work, able[name], seconds),
+        list(able),
+        rounds,
+        spare=rounds,
+        begins=lambda turn, name: report(f"{work.name}: round {turn} of {rounds}, {name}"),
+    )
     ours = [name for name in able if name.startswith("netsim")]
     return [row(work.group, figure, done, rounds, ours) for figure in work.figures]
 

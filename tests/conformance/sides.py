@@ -22,6 +22,7 @@ from netsim.dataplane.rows import LabRow, NodeRow, ProxyRow, ServiceKey, Service
 from netsim.linux.ns import in_namespace
 from netsim.rules import RENDERERS
 from netsim.rules.proxied import BRIDGE, POD_PREFIX, proxied
+from tests.conformance import emulated
 from tests.conformance.emulated import number
 from tests.conformance.first_packets import is_refusal
 
@@ -37,23 +38,14 @@ Rows = Mapping[ServiceKey, ServiceRow]
 
 
 def node_row(proxy: ProxyRow) -> NodeRow:
-    return NodeRow(
+    return emulated.node_row(proxy)._replace(
         name="node1",
-        uid=1,
         address=number(NODE),
         pod_cidr=number(TUNNEL),
-        pod_len=24,
         cni_addr=number(CNI),
         tunnel_addr=number(TUNNEL),
-        cluster_cidr=number("10.0.0.0"),
-        cluster_len=8,
-        backend="vxlan",
-        vtep_mac=bytes(6),
-        vni=1,
-        port=8472,
         mtu=MTU,
         flows_max=65536,
-        proxy=proxy,
     )
 
 
