@@ -79,9 +79,8 @@ class Slice(NamedTuple):
         return found
 
 
-def sound_members(slice_: Json) -> Members | None:
-    """The endpoints of a slice that are all ready and meant for anybody; None of another one."""
-    endpoints = items(slice_, "endpoints")
+def sound_members(endpoints: Sequence[Json]) -> Members | None:
+    """Endpoints of a slice that are all ready and meant for anybody; None of others."""
     try:
         first: list[str] = [
             e["addresses"][0]  # type: ignore[index]
@@ -102,11 +101,12 @@ def read_slice(slice_: Json) -> Slice:
         for port in items(slice_, "ports")
         if (at := number(port, "port"))
     }
-    if (sound := sound_members(slice_)) is not None:
+    endpoints = items(slice_, "endpoints")
+    if (sound := sound_members(endpoints)) is not None:
         return Slice(ports, sound, hinted=False, source=slice_)
     members: dict[int, int] = {}
     hinted = False
-    for endpoint in items(slice_, "endpoints"):
+    for endpoint in endpoints:
         addresses = endpoint.get("addresses")
         if isinstance(addresses, list) and addresses:
             bits = condition_bits(endpoint)
