@@ -5,16 +5,18 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 IPV4_BITS = 32
+_packed = partial(socket.inet_pton, socket.AF_INET)
 _LENGTHS = frozenset(str(length) for length in range(IPV4_BITS + 1))
 
 
 def parse_address(text: str) -> int:
     """An IPv4 address in dotted form (no leading zeros) as an integer; ValueError otherwise."""
     try:
-        return int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+        return int.from_bytes(_packed(text), "big")
     except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate in the text
         raise ValueError(f"{text!r} is not an IPv4 address") from None
 
@@ -22,7 +24,7 @@ def parse_address(text: str) -> int:
 def parse_addresses(texts: Collection[str]) -> tuple[int, ...]:
     """The same of many at once."""
     try:
-        packed = b"".join([socket.inet_pton(socket.AF_INET, text) for text in texts])
+        packed = b"".join(map(_packed, texts))
     except (OSError, TypeError, ValueError):
         return tuple([parse_address(text) for text in texts])  # which says of which one
     return struct.unpack(f"!{len(texts)}I", packed)

@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from netsim.api.addresses import parse_address, parse_addresses
-from netsim.api.fields import Json, items, number, text
-from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
+from netsim.api.fields import Json, items, mapping, number, text
+from netsim.api.meta import ObjectKey, labels_of, metadata, name_of
 from netsim.controllers.categories import (
     ALL_BITS,
     READY,
@@ -40,6 +40,7 @@ from netsim.dataplane.rows import (
     EndpointRow,
     ServiceKey,
     ServiceRow,
+    endpoint_rows,
 )
 from netsim.maps import SharedMap
 from netsim.store.base import View
@@ -168,7 +169,7 @@ def targets(
     if len(found) == 1:
         target, only = found[0].ports[port], found[0].members
         if min(only.values(), default=0) == ALL_BITS:
-            return Targets(tuple([EndpointRow(addr, target) for addr in sorted(only)]))
+            return Targets(endpoint_rows(sorted(only), target))
         return plain_targets([(EndpointRow(addr, target), bits) for addr, bits in only.items()])
     merged: dict[EndpointRow, int] = {}
     for slice_ in found:
@@ -359,4 +360,5 @@ class Compiler:
 
 
 def _service_of(slice_: Json) -> Name:
-    return Name(namespace_of(slice_), labels_of(slice_).get(SERVICE_NAME, ""))
+    fields = metadata(slice_)
+    return Name(text(fields, "namespace"), text(mapping(fields, "labels"), SERVICE_NAME))

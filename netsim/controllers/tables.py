@@ -11,15 +11,22 @@ from netsim.controllers import proxy, routes
 from netsim.dataplane.rows import Tables
 from netsim.store.base import View
 
+MANY_OBJECTS = 100_000
+
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """No look for cycles meanwhile: rows have none, and looking takes a third of the time."""
+    """No look for cycles meanwhile: rows have none, and looking takes a third of the time.
+
+    Nor later, when many were made: that would stop us for as long as making them took.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if gc.get_count()[0] > MANY_OBJECTS:
+            gc.freeze()
         if was_enabled:
             gc.enable()
 

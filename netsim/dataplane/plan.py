@@ -8,7 +8,7 @@ whoever has lost track of what is applied asks the data plane for it and plans a
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from netsim.dataplane.rows import Changes, Tables
 from netsim.maps import different
@@ -17,21 +17,31 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R", bound=tuple[object, ...])
 
 
+class Differing(NamedTuple, Generic[K, R]):
+    """What to do to one map: keys to remove, rows to set."""
+
+    removed: tuple[K, ...]
+    changed: tuple[R, ...]
+
+
 def plan(applied: Tables, desired: Tables) -> Changes:
     """Changes to make to `applied` so that it equals `desired`; falsy if it does already.
 
     A row that differs in any field is in the changes whole. Order follows `desired`.
     """
+    nodes = differing(applied.nodes, desired.nodes)
+    pods = differing(applied.pods, desired.pods)
+    services = differing(applied.services, desired.services)
     return Changes(
         lab=desired.lab if desired.lab != applied.lab else None,
-        remove_services=removed(applied.services, desired.services),
-        remove_pods=removed(applied.pods, desired.pods),
-        remove_nodes=removed(applied.nodes, desired.nodes),
-        nodes=changed(applied.nodes, desired.nodes),
+        remove_services=services.removed,
+        remove_pods=pods.removed,
+        remove_nodes=nodes.removed,
+        nodes=nodes.changed,
         peers=None if same(applied.peers, desired.peers) else desired.peers,
         paths=None if same(applied.paths, desired.paths) else desired.paths,
-        pods=changed(applied.pods, desired.pods),
-        services=changed(applied.services, desired.services),
+        pods=pods.changed,
+        services=services.changed,
     )
 
 
@@ -40,12 +50,14 @@ def same(old: tuple[R, ...], new: tuple[R, ...]) -> bool:
     return old is new or old == new
 
 
-def removed(old: Mapping[K, R], new: Mapping[K, R]) -> tuple[K, ...]:
-    """Keys that `new` lacks."""
-    return tuple([key for key in different(old, new) if key not in new])
-
-
-def changed(old: Mapping[K, R], new: Mapping[K, R]) -> tuple[R, ...]:
-    """Rows that `old` lacks or has otherwise."""
-    keys = [key for key in different(old, new) if key in new]
-    return tuple([row for key in keys if (row := new[key]) != old.get(key)])
+def differing(old: Mapping[K, R], new: Mapping[K, R]) -> Differing[K, R]:
+    """Keys that `new` lacks; rows that `old` lacks or has otherwise."""
+    removed: list[K] = []
+    changed: list[R] = []
+    for key in different(old, new):
+        row = new.get(key)
+        if row is None:
+            removed.append(key)
+        elif row != old.get(key):
+            changed.append(row)
+    return Differing(tuple(removed), tuple(changed))
