@@ -63,6 +63,7 @@ struct proxy_config {
 	uint32_t drain_s;          /* TCP outlives its endpoint by as much; 0: goes on */
 	bool refuses_own;          /* where nobody serves: what the node itself sends, too */
 	bool ranges_first;         /* source ranges hold where nobody serves */
+	bool drops_rest;           /* of the service ranges; else it follows the default route */
 	struct affinity_limit affinity;
 	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
 };

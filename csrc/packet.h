@@ -58,6 +58,8 @@ enum {
 	X(SOURCE_RANGE, "source-range", "source is not in the service's loadBalancerSourceRanges") \
 	X(NO_SERVICE_PORT, "no-service-port",                                                      \
 	  "address in the service range, but no service listens on this port")                     \
+	X(LEAK, "leak-to-gateway",                                                                 \
+	  "no service has this address: it would leave by the node's default route")               \
 	X(NO_ROUTE, "no-route", "no route to the destination and the sender can not be told")      \
 	X(NO_POD, "no-pod", "no pod has this address and the sender can not be told")              \
 	X(TTL_EXCEEDED, "ttl-exceeded", "TTL reached zero and the sender can not be told")         \

@@ -17,7 +17,7 @@ enum route_kind {
 	ROUTE_STACK,         /* the node's own network stack; index unused */
 	ROUTE_PEER,          /* index: row of the peer table */
 	ROUTE_UNREACHABLE,   /* answer ICMP net unreachable */
-	ROUTE_SERVICE_RANGE, /* no service matched: drop as NO_SERVICE_PORT */
+	ROUTE_SERVICE_RANGE, /* no service matched: it is dropped */
 	ROUTE_KIND_COUNT
 };
 

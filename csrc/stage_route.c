@@ -62,6 +62,18 @@ static void no_route(const struct stage_ctx *ctx, struct packet *p)
 		packet_reply(p, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, DROP_NO_ROUTE);
 }
 
+/* For no service. What is at no service's address at all is the router's, in modes that leave it to
+ * the default route (P-113).
+ */
+static void unserved(const struct stage_ctx *ctx, struct packet *p)
+{
+	bool dropped =
+	    ctx->node->config.proxy.drops_rest ||
+	    service_table_has_address(ctx->services, p->to.dst, FRONTEND_OWN | FRONTEND_EXTERNAL);
+
+	packet_drop(p, dropped ? DROP_NO_SERVICE_PORT : DROP_LEAK);
+}
+
 static void follow_row(const struct stage_ctx *ctx, struct packet *p, const struct route_row *row)
 {
 	switch ((enum route_kind)row->kind) {
@@ -81,7 +93,7 @@ static void follow_row(const struct stage_ctx *ctx, struct packet *p, const stru
 		to_peer(ctx, p, peer_table_row(ctx->peers, row->index));
 		break;
 	case ROUTE_SERVICE_RANGE:
-		packet_drop(p, DROP_NO_SERVICE_PORT);
+		unserved(ctx, p);
 		break;
 	default:
 		no_route(ctx, p);

@@ -92,6 +92,7 @@ def conversations() -> dict[str, list[bytes]]:
         "world": [record(POD0, udp(A, WORLD)), record(STACK, udp(WORLD, A, 53, 1024))],
         "gre": [record(POD0, IP(src=A, dst=B, proto=47) / Raw(b"x" * 8))],
         "no-service-port": [record(POD0, tcp(A, VIP, dport=81))],
+        "leak-to-gateway": [record(POD0, tcp(A, "10.96.77.77"))],
     }
 
 

@@ -19,6 +19,7 @@ from netsim.api.located import Findings, Located
 from netsim.api.meta import KIND_BY_NAME, ObjectKey, key_of
 from netsim.api.pods import POD_IP_ANNOTATION, Pod, PodSpec
 from netsim.api.problems import Path, Problem, duplicate, invalid, warning
+from netsim.api.service_cidrs import range_problems, service_ranges
 from netsim.api.services import Service
 from netsim.api.workloads import (
     GENERATED_ANNOTATION,
@@ -50,6 +51,11 @@ class Cluster:
         """Nodes by name; not those that are still to be generated."""
         found = [(item, Node.parse(item.obj)) for item in self.of("Node")]
         return {node.name: (item, node) for item, node in found}
+
+    @cached_property
+    def service_ranges(self) -> tuple[Cidr, ...]:
+        """Where cluster IPs come from."""
+        return service_ranges(self.lab, [item.obj for item in self.of("ServiceCIDR")])
 
     @cached_property
     def node_names(self) -> frozenset[str]:
@@ -236,11 +242,12 @@ def _check_pod_ip(cluster: Cluster, item: Located, pod: Pod, address: int) -> Fi
         yield item, invalid(where, pod.wanted_ip, "is reserved", hint)
 
 
-def cluster_ip_problem(cluster_ip: str, lab: Lab) -> Problem | None:
-    """Why a Service cannot have this cluster IP in this lab (K-61), None when it can."""
-    address, allowed = address_or_none(cluster_ip), lab.service_cidr
-    if address is None or allowed.base < address < allowed.last:
+def cluster_ip_problem(cluster_ip: str, ranges: Sequence[Cidr]) -> Problem | None:
+    """Why a Service cannot have this cluster IP (K-61), None when it can."""
+    address = address_or_none(cluster_ip)
+    if address is None or any(cidr.base < address < cidr.last for cidr in ranges):
         return None
+    allowed = ", ".join(map(str, ranges))
     detail = (
         f"failed to allocate IP {cluster_ip}: the provided IP ({cluster_ip}) is not in the valid "
         f"range. The range of valid IPs is {allowed}"
@@ -249,18 +256,21 @@ def cluster_ip_problem(cluster_ip: str, lab: Lab) -> Problem | None:
 
 
 def _check_cluster_ips(cluster: Cluster) -> Findings:
-    """Cluster IPs in the services' range, each given once."""
+    """Cluster IPs in the services' ranges, each given once; ranges apart from the Lab's others."""
+    for item in cluster.of("ServiceCIDR"):
+        for found in range_problems(item.obj, cluster.lab):
+            yield item, found
     taken: dict[int, Located] = {}
     for item in cluster.of("Service"):
         service = Service.parse(item.obj)
         if service.address is None:
             continue
-        problem = cluster_ip_problem(service.cluster_ip, cluster.lab)
+        problem = cluster_ip_problem(service.cluster_ip, cluster.service_ranges)
         if problem:
             yield item, problem
         first = taken.setdefault(service.address, item)
         if first is not item:
             detail = f"failed to allocate IP {service.cluster_ip}: provided IP is already allocated"
             hint = f"{first.key} has it, at {first.place()}"
-            found = invalid(CLUSTER_IP, service.cluster_ip, detail, hint)
-            yield item, found.placed_at(("spec", "clusterIP"))
+            twice = invalid(CLUSTER_IP, service.cluster_ip, detail, hint)
+            yield item, twice.placed_at(("spec", "clusterIP"))

@@ -18,6 +18,7 @@ from netsim.api.located import Located
 from netsim.api.meta import LAB_API_VERSION, ObjectKey
 from netsim.api.object_meta import Metadata
 from netsim.api.problems import Problem, warning
+from netsim.api.service_cidrs import DEFAULT_NAME, ServiceCIDR
 from netsim.api.services import SERVICE_NAME_LABEL, Service
 from netsim.api.workloads import GENERATED_ANNOTATION, Node
 
@@ -114,14 +115,17 @@ def _cleaned(item: Located, present: dict[ObjectKey, Located]) -> Located:
     return dataclasses.replace(item, obj=obj)
 
 
-def _ranges(objects: Iterable[Located]) -> dict[str, Cidr]:
+def _ranges(objects: Sequence[Located]) -> dict[str, Cidr]:
     """The ranges that hold every address of the objects, where the defaults do not."""
     nodes = [Node.parse(item.obj) for item in objects if item.key.kind == "Node"]
     services = [Service.parse(item.obj) for item in objects if item.key.kind == "Service"]
     pod_ranges = [node.pod_cidr for node in nodes if node.pod_cidr]
+    said = [ServiceCIDR.parse(item.obj) for item in objects if item.key.kind == "ServiceCIDR"]
+    known = [cidr for each in said for cidr in each.ranges]
+    unknown = [s.address for s in services if s.address and not _within(known, s.address)]
     wanted = (
         ("podCIDR", DEFAULT_POD_CIDR, 16, [a for r in pod_ranges for a in (r.base, r.last)]),
-        ("serviceCIDR", DEFAULT_SERVICE_CIDR, 16, [s.address for s in services]),
+        ("serviceCIDR", DEFAULT_SERVICE_CIDR, 16, unknown),
         ("nodeCIDR", DEFAULT_NODE_CIDR, 24, [node.address for node in nodes]),
     )
     found: dict[str, Cidr] = {}
@@ -129,7 +133,14 @@ def _ranges(objects: Iterable[Located]) -> dict[str, Cidr]:
         addresses = [address for address in values if address is not None]
         if addresses and not all(map(Cidr.parse(default).contains, addresses)):
             found[name] = covering(addresses, longest)
+    named = [cidr for each in said if each.name == DEFAULT_NAME for cidr in each.ranges]
+    if named and named[0] != Cidr.parse(DEFAULT_SERVICE_CIDR):
+        found["serviceCIDR"] = named[0]
     return found
+
+
+def _within(ranges: Iterable[Cidr], address: int) -> bool:
+    return any(cidr.contains(address) for cidr in ranges)
 
 
 def _lab(ranges: dict[str, Cidr]) -> dict[str, object]:

@@ -47,6 +47,14 @@ class Kind:
 LAB = Kind("Lab", "netsim.dev", "v1alpha1", "labs", "lab", namespaced=False)
 NODE = Kind("Node", "", "v1", "nodes", "node", ("no",), namespaced=False)
 NAMESPACE = Kind("Namespace", "", "v1", "namespaces", "namespace", ("ns",), namespaced=False)
+SERVICE_CIDR = Kind(
+    "ServiceCIDR",
+    "networking.k8s.io",
+    "v1",
+    "servicecidrs",
+    "servicecidr",
+    namespaced=False,
+)
 POD = Kind("Pod", "", "v1", "pods", "pod", ("po",), categories=("all",))
 SERVICE = Kind("Service", "", "v1", "services", "service", ("svc",), categories=("all",))
 ENDPOINTS = Kind("Endpoints", "", "v1", "endpoints", "endpoints", ("ep",))
@@ -62,6 +70,7 @@ KINDS: tuple[Kind, ...] = (
     LAB,
     NODE,
     NAMESPACE,
+    SERVICE_CIDR,
     POD,
     SERVICE,
     DEPLOYMENT,

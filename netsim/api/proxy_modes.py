@@ -28,6 +28,8 @@ class ProxyMode(NamedTuple):
     Services: what is refused is refused by these. With `own_first` externalTrafficPolicy Local
     holds for a node itself and its pods too, while it has endpoints. TCP connections outlive their
     endpoint's place in the Service by `drain_s`; 0: they go on.
+    `drops_rest`: addresses of the service ranges that no Service has are dropped; they follow the
+    node's default route otherwise (P-113).
     `refuses_own`: what a node itself sends to an external or balancer's address that nobody serves
     is refused; it leaves for that address otherwise. `ranges_first`: loadBalancerSourceRanges hold
     even then.
@@ -45,6 +47,7 @@ class ProxyMode(NamedTuple):
     drain_s: int = 0
     refuses_own: bool = False
     ranges_first: bool = False
+    drops_rest: bool = False
 
 
 PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
@@ -58,6 +61,7 @@ PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
             affinity_evicts=False,
             refuses_own=True,
             ranges_first=True,
+            drops_rest=True,
         ),
         "ipvs": ProxyMode(
             refused_at="services",

@@ -19,6 +19,7 @@ from netsim.api.pods import (
     PodTemplate,
     Probe,
 )
+from netsim.api.service_cidrs import ServiceCIDR
 from netsim.api.services import (
     SERVICE_NAME_LABEL,
     Endpoint,
@@ -70,5 +71,6 @@ __all__ = [
     "ReplicaSet",
     "Resource",
     "Service",
+    "ServiceCIDR",
     "ServicePort",
 ]

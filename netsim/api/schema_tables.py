@@ -340,6 +340,11 @@ KIND_TABLES: Mapping[str, Record] = {
     "Lab": _kind("Lab", spec=LAB_SPEC),
     "Node": _kind("Node", spec=NODE_SPEC, status=NODE_STATUS),
     "Namespace": _kind("Namespace", spec=record("NamespaceSpec", {}, silent("finalizers"))),
+    "ServiceCIDR": _kind(
+        "ServiceCIDR",
+        spec=record("ServiceCIDRSpec", {"cidrs": STRINGS}),
+        status=record("ServiceCIDRStatus", {"conditions": CONDITIONS}),
+    ),
     "Pod": _kind("Pod", spec=POD_SPEC),
     "Service": _kind("Service", spec=SERVICE_SPEC),
     "ReplicaSet": _kind("ReplicaSet", spec=REPLICA_SET_SPEC),

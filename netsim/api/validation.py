@@ -32,6 +32,7 @@ from netsim.api.rules_workload import (
 )
 from netsim.api.schema import check
 from netsim.api.schema_tables import KIND_TABLES
+from netsim.api.service_cidrs import check_service_cidr, check_service_cidr_update
 
 Rule: TypeAlias = Callable[[Json], Iterator[Problem]]
 UpdateRule: TypeAlias = Callable[[Json, Json], Iterator[Problem]]
@@ -90,6 +91,7 @@ def _fixed(spec: Json) -> dict[str, object]:
 _RULES: Mapping[str, Rule] = {
     "Lab": check_lab,
     "Node": check_node,
+    "ServiceCIDR": check_service_cidr,
     "Pod": check_pod,
     "Service": check_service,
     "EndpointSlice": check_slice,
@@ -99,6 +101,7 @@ _RULES: Mapping[str, Rule] = {
 }
 _UPDATE_RULES: Mapping[str, UpdateRule] = {
     "Node": check_node_update,
+    "ServiceCIDR": check_service_cidr_update,
     "Pod": _check_pod_update,
     "Service": check_service_update,
     "EndpointSlice": check_slice_update,

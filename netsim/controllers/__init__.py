@@ -16,6 +16,7 @@ from netsim.controllers.nodes import lost_pods, nodes
 from netsim.controllers.objects import placement
 from netsim.controllers.replicasets import replica_sets
 from netsim.controllers.scheduler import scheduler
+from netsim.controllers.service_cidrs import service_cidrs
 
 
 def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
@@ -25,6 +26,7 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
     """
     return [
         namespaces,
+        Quiet(service_cidrs, "Lab", "ServiceCIDR", "Service"),
         Quiet(partial(nodes, backends=backends), "Lab", "Node"),
         Quiet(lost_pods, "Node", of_pods=placement),
         Quiet(deployments, "Deployment", "ReplicaSet", "Pod"),

@@ -4,35 +4,46 @@ from __future__ import annotations
 
 from random import Random
 
-from netsim.api.addresses import Cidr, address_or_none, format_address
+from netsim.api.addresses import address_or_none, format_address
 from netsim.api.fields import Json, text, texts
-from netsim.api.meta import ObjectKey, key_of
-from netsim.controllers.objects import spec, with_spec
-from netsim.controllers.ranges import pick, service_band
+from netsim.api.lab_spec import Lab
+from netsim.api.meta import ObjectKey, key_of, name_of
+from netsim.api.service_cidrs import service_ranges
+from netsim.controllers.objects import deleting, spec, with_spec
+from netsim.controllers.ranges import Band, pick, service_band
 from netsim.store.base import View
 from netsim.store.errors import ApiError, Cause, invalid
 
 
 class ClusterIPs:
-    """The addresses of a service range and who has them.
+    """The addresses of the service ranges and who has them.
 
     Admission is asked about every service, so what it gave out is known here; whether a holder
     still has its address is looked up in the view. An address given out on the very view that is
-    asked about is held although nothing is stored yet: one transaction may create many services.
+    asked about is held although nothing is stored yet: one transaction may create many services,
+    and ranges for them (`expect`).
     """
 
-    def __init__(self, cidr: Cidr, random: Random) -> None:
-        self.cidr = cidr
-        self._band = service_band(cidr)
+    def __init__(self, lab: Lab, random: Random) -> None:
+        self.lab = lab
+        self._reserved = service_band(lab.service_cidr).first
+        self._expected: dict[str, tuple[Json, int]] = {}
+        self._ranges: dict[str, Band] = {}
+        self._ranges_at: tuple[int, int] | None = None
         self._random = random
         self._holders: dict[int, tuple[ObjectKey, int]] = {}
         self._loaded = False
 
+    def expect(self, view: View, service_cidr: Json) -> None:
+        """Count on a ServiceCIDR that will be stored with what is asked about on this view."""
+        self._expected[name_of(service_cidr)] = (service_cidr, view.revision)
+        self._ranges_at = None
+
     def admit(self, view: View, service: Json, old: Json | None = None) -> Json:
         """`service` with its address: the one it asks for, had before, or a free one.
 
-        ApiError 422 when the address asked for is taken, outside the range or changed (K-68); 500
-        when the range is full.
+        ApiError 422 when the address asked for is taken, outside the ranges or changed (K-68); 500
+        when they are full.
         """
         self._load(view)
         if text(spec(service), "type") == "ExternalName":
@@ -59,27 +70,43 @@ class ClusterIPs:
             if address is not None:
                 self._holders[address] = (key_of(service), view.revision)
 
+    def _open(self, view: View) -> dict[str, Band]:
+        """Ranges from which may be allocated: of ServiceCIDRs that are not being deleted."""
+        now = (view.kind_revision("ServiceCIDR"), view.revision if self._expected else 0)
+        if now != self._ranges_at:
+            stored = view.list("ServiceCIDR")
+            new = [obj for obj, revision in self._expected.values() if revision == view.revision]
+            each = [with_spec(obj, cidrs=[]) if deleting(obj) else obj for obj in stored]
+            found = service_ranges(self.lab, [*each, *new])
+            self._ranges = {str(cidr): service_band(cidr) for cidr in found}
+            self._ranges_at = now
+        return self._ranges
+
     def _checked(self, view: View, key: ObjectKey, asked: str) -> int:
-        address = address_or_none(asked)
-        if address is None or not self._band.first <= address <= self._band.last:
+        address, ranges = address_or_none(asked), self._open(view)
+        if address is None or not any(b.first <= address <= b.last for b in ranges.values()):
             why = f"the provided IP ({asked}) is not in the valid range."
-            raise _refused(key.name, asked, f"{why} The range of valid IPs is {self.cidr}")
+            allowed = ", ".join(ranges)
+            raise _refused(key.name, asked, f"{why} The range of valid IPs is {allowed}")
         if self._taken(view, key, address):
             raise _refused(key.name, asked, "provided IP is already allocated")
         return address
 
     def _free(self, view: View, key: ObjectKey) -> int:
-        address = pick(self._band, lambda ip: self._taken(view, key, ip), self._random)
-        if address is None:
-            message = f"failed to allocate a serviceIP: range is full ({self.cidr})"
-            raise ApiError(500, "InternalError", message, kind="services", name=key.name)
-        return address
+        """From the first range that has room."""
+        ranges = self._open(view)
+        for band in ranges.values():
+            address = pick(band, lambda ip: self._taken(view, key, ip), self._random)
+            if address is not None:
+                return address
+        message = f"failed to allocate a serviceIP: range is full ({', '.join(ranges)})"
+        raise ApiError(500, "InternalError", message, kind="services", name=key.name)
 
     def _taken(self, view: View, key: ObjectKey, address: int) -> bool:
-        """Whether another service has the address; the first one is for `default/kubernetes`."""
+        """Whether another service has it; the Lab's first one is for `default/kubernetes`."""
         holder, revision = self._holders.get(address, (None, 0))
         if holder is None:
-            return address == self._band.first and (key.namespace, key.name) != (
+            return address == self._reserved and (key.namespace, key.name) != (
                 "default",
                 "kubernetes",
             )

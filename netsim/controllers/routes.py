@@ -15,6 +15,7 @@ from netsim.api.fields import Json, text
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import name_of, namespace_of
 from netsim.api.proxy_modes import PRIMARY, PROXY_MODES
+from netsim.api.service_cidrs import service_ranges
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
 from netsim.controllers.changes import Tracker
@@ -55,7 +56,7 @@ NO_ROUTES = Routes(None, {}, (), (), 0)
 
 
 class Compiler:
-    """The rows: those of nodes anew when a lab or node changed, those of pods that changed."""
+    """The rows: of nodes anew when a lab, node or range changed; of pods those that changed."""
 
     def __init__(self, backends: Mapping[str, Backend]) -> None:
         self._backends = backends
@@ -67,7 +68,7 @@ class Compiler:
     def compile(self, view: View) -> tuple[Routes, SharedMap[str, PodRow]]:
         """The rows, and those of pods by name; the same objects while they have not changed."""
         gone, new = self._tracker.advance(view)
-        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node"))
+        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node", "ServiceCIDR"))
         if revisions != self._revisions:
             self._revisions = revisions
             routes = compile_routes(view, self._backends)
@@ -101,7 +102,7 @@ def compile_routes(view: View, backends: Mapping[str, Backend]) -> Routes:
     }
     known = [net for net in nets if not net.local or net.name in nodes]
     return Routes(
-        LabRow(lab.service_cidr.base, lab.service_cidr.length, lab.wire),
+        LabRow(service_ranges(lab, view.list("ServiceCIDR")), lab.wire),
         nodes,
         tuple(backend.peer(net) for net in known),
         tuple(backend.path(net) for net in known),
@@ -193,6 +194,7 @@ def proxy_row(lab: Lab, net: NodeNet, mode: str) -> ProxyRow:
         does.drain_s,
         does.refuses_own,
         does.ranges_first,
+        does.drops_rest,
     )
 
 

@@ -134,6 +134,7 @@ cdef extern from "netsim.h" nogil:
         uint32_t drain_s
         bint refuses_own
         bint ranges_first
+        bint drops_rest
         affinity_limit affinity
         source_range node_port_ranges[16]
     struct tracking_config:

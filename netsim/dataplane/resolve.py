@@ -1,7 +1,7 @@
 """Resolve: rows, which name nodes and pods, into records, which name the engine's ids. Pure.
 
 Routing asks a node's own table first: its pods, and the addresses of its stack. The table that all
-nodes share has the pod ranges behind peers, the service range, and the node's stack for all else.
+nodes share has the pod ranges behind peers, the service ranges, and the node's stack for all else.
 A pod range that no node has is unreachable; the node that owns a range finds itself behind it,
 which the engine takes as "no such pod here".
 """
@@ -40,8 +40,8 @@ def shared_routes(
         cluster = (node.cluster_cidr, node.cluster_len)
         routes[cluster] = RouteRecord(*cluster, "unreachable")
     if lab is not None:
-        service = (lab.service_cidr, lab.service_len)
-        routes[service] = RouteRecord(*service, "service-range")
+        for service in lab.service_ranges:
+            routes[service] = RouteRecord(*service, "service-range")
     for path in paths:
         prefix = (path.prefix, path.length)
         routes[prefix] = RouteRecord(*prefix, "peer", slots[path.via])

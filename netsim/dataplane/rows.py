@@ -124,6 +124,7 @@ class ProxyRow(NamedTuple):
     drain_s: int = 0
     refuses_own: bool = False
     ranges_first: bool = False
+    drops_rest: bool = False
 
 
 class TrackingRow(NamedTuple):
@@ -193,10 +194,12 @@ class PathRow(NamedTuple):
 
 
 class LabRow(NamedTuple):
-    """What holds for the whole lab. `wire` is `udp` or `fabric`."""
+    """What holds for the whole lab. `wire` is `udp` or `fabric`.
 
-    service_cidr: int
-    service_len: int
+    `service_ranges` (prefix, length) are where cluster IPs come from.
+    """
+
+    service_ranges: tuple[tuple[int, int], ...]
     wire: str
 
 

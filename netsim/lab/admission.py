@@ -9,6 +9,7 @@ from netsim.api.fields import Json
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import kind_of, name_of
 from netsim.api.problems import Problem, errors
+from netsim.api.service_cidrs import range_problems
 from netsim.api.validation import validate_object
 from netsim.controllers.base import lab_of
 from netsim.controllers.clusterip import ClusterIPs
@@ -34,8 +35,12 @@ class Admission:
         problems = errors(validate_object(obj, old))
         if kind.name == "Lab":
             problems += _lab_problems(view, obj, old)
+        if kind.name == "ServiceCIDR":
+            problems += range_problems(obj, lab_of(view) or Lab.parse({}))
         if problems:
             raise refusal(obj, problems)
+        if kind.name == "ServiceCIDR" and old is None:
+            self._cluster_ips(view).expect(view, obj)
         if kind.name == "Service":
             addressed = self._cluster_ips(view).admit(view, obj, old)
             return self._node_ports(view).admit(view, addressed)
@@ -49,8 +54,8 @@ class Admission:
 
     def _cluster_ips(self, view: View) -> ClusterIPs:
         lab = lab_of(view) or Lab.parse({})
-        if self._addresses is None or self._addresses.cidr != lab.service_cidr:
-            self._addresses = ClusterIPs(lab.service_cidr, Random(lab.seed))
+        if self._addresses is None or self._addresses.lab != lab:
+            self._addresses = ClusterIPs(lab, Random(lab.seed))
         return self._addresses
 
 

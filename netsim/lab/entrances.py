@@ -1,15 +1,14 @@
 """How packets for Services from outside come to the data plane: through a node's kernel.
 
-Addresses of Services that no node has are routed to cni0, as the service range is. A node port is
-at the node's own addresses, which its kernel would deliver to its own programs: rules before the
-local table send packets to 30000-32767 to cni0 first, and what comes from there is delivered.
+Service ranges, and addresses of Services that no node has, are routed to cni0. A node port is at
+the node's own addresses, which its kernel would deliver to its own programs: rules before the local
+table send packets to 30000-32767 to cni0 first, and what comes from there is delivered.
 What is for no Service thus reaches the programs after a detour (stage_is_detour() in csrc). The
 rules cost every packet of a node a little, so they are made when the first node port is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from netsim.api.addresses import Cidr
@@ -45,10 +44,14 @@ SYSCTLS = (
 
 
 class Entrances(NamedTuple):
-    """What the Services together ask of nodes: ports, and the addresses they are reached at."""
+    """What the Services together ask of nodes: ports, and the addresses they are reached at.
+
+    `ranges` are those of cluster IPs.
+    """
 
     node_ports: bool = False
     addresses: frozenset[int] = frozenset()
+    ranges: tuple[Cidr, ...] = ()
 
 
 class Watcher:
@@ -80,20 +83,19 @@ class Watcher:
         return self.entrances
 
 
-def foreign(lab: Lab, addresses: Iterable[int]) -> list[int]:
-    """Those that need routes of their own: not in a range that is routed already."""
-    ranges = (lab.node_cidr, lab.pod_cidr, lab.service_cidr, lab.load_balancer_cidr)
-    return sorted(a for a in addresses if not any(cidr.contains(a) for cidr in ranges))
+def foreign(lab: Lab, entrances: Entrances) -> list[int]:
+    """Addresses that need routes of their own: not in a range that is routed already."""
+    ranges = (lab.node_cidr, lab.pod_cidr, lab.load_balancer_cidr, *entrances.ranges)
+    return sorted(a for a in entrances.addresses if not any(cidr.contains(a) for cidr in ranges))
 
 
 def node_routes(
     lab: Lab, node: NodeNet, proxy: ProxyRow, entrances: Entrances, addresses: set[int]
 ) -> list[Route]:
-    """A node's routes to Services beside the service range; `addresses` are its own."""
-    pool = lab.load_balancer_cidr
-    routes = [Route(pool.base, pool.length, "cni0", src=node.address)]
-    more = foreign(lab, entrances.addresses)
-    routes += [Route(address, 32, "cni0", src=node.address) for address in more]
+    """A node's routes to Services; `addresses` are its own."""
+    more = [Cidr(address, 32) for address in foreign(lab, entrances)]
+    every = (*entrances.ranges, lab.load_balancer_cidr, *more)
+    routes = [Route(*cidr, "cni0", src=node.address) for cidr in every]
     if not entrances.node_ports:
         return routes
     ranges = [Cidr(*each) for each in proxy.node_port_ranges] or [Cidr(0, 0)]

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 
 from netsim.api.lab_spec import Lab
+from netsim.api.service_cidrs import service_ranges
 from netsim.backends.base import Backend, NodeNet
 from netsim.controllers.base import lab_of
 from netsim.controllers.nodes import proxy_mode
@@ -48,8 +49,6 @@ def wanted_node(lab: Lab, backend: Backend, net: NodeNet) -> sandbox.NodeNet:
         mtu=overlay_mtu(lab, backend),
         cni_addr=net.pod_cidr + 1,
         pod_len=net.pod_len,
-        service_cidr=lab.service_cidr.base,
-        service_len=lab.service_cidr.length,
         overlay=device or ("eth0" if lab.wire == "udp" else "cni0"),
         tunnel_addr=backend.tunnel_addr(net) if device else 0,
         port=net.port if sockets else 0,
@@ -96,16 +95,19 @@ class Infrastructure:
 
         OSError names the object and the operation that failed.
         """
-        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node", "Service"))
+        revisions = tuple(
+            view.kind_revision(kind) for kind in ("Lab", "Node", "Service", "ServiceCIDR")
+        )
         if revisions == self._revisions:
             return False
         before, lab = self.nodes_up, lab_of(view)
         entrances = self._services.advance(view)
         if lab is not None:
             nodes = view.list("Node")
+            ranges = service_ranges(lab, view.list("ServiceCIDR"))
             found = [(n, o) for o in nodes if (n := node_net(lab, o)) is not None]
             proxies = [proxy_row(lab, net, proxy_mode(lab, node)) for net, node in found]
-            wanted = (lab, [net for net, _ in found], proxies, entrances)
+            wanted = (lab, [net for net, _ in found], proxies, entrances._replace(ranges=ranges))
             if self._ensured != wanted:
                 await asyncio.to_thread(self._ensure, *wanted)
                 self._ensured = wanted

@@ -48,7 +48,7 @@ def routes(lab: Lab, nets: Sequence[NodeNet], entrances: Entrances) -> list[Rout
     if first is None:
         return []
     pool = lab.load_balancer_cidr
-    more = [Cidr(address, 32) for address in foreign(lab, entrances.addresses)]
+    more = [Cidr(address, 32) for address in foreign(lab, entrances)]
     return [Route(base, n, "eth0", via=first.address) for base, n in (pool, *more)]
 
 

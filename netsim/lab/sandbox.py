@@ -87,8 +87,6 @@ class NodeNet:
     mtu: int
     cni_addr: int
     pod_len: int
-    service_cidr: int
-    service_len: int
     overlay: str
     tunnel_addr: int = 0
     port: int = 0
@@ -115,15 +113,15 @@ def node_mac(address: int) -> bytes:
 
 
 def node_routes(node: NodeNet, cluster: tuple[int, int], peers: Iterable[PeerNet]) -> list[Route]:
-    """All routes that a node has from netsim, as flannel installs them (spec 2.1 to 2.3).
+    """A node's routes to pods, as flannel installs them (spec 2.1 to 2.3).
 
     `cluster` is the range of all pods: flannel's udp device has one route for it, vxlan one per
     peer through the peer's VTEP address, host-gw one through the peer itself (from the node's own
-    address, also where it leads through cni0). Services are reached through cni0.
+    address, also where it leads through cni0).
     """
-    routes = [Route(node.service_cidr, node.service_len, "cni0", src=node.address)]
     if node.overlay == "flannel0":
-        return [*routes, Route(*cluster, "flannel0", src=node.tunnel_addr)]
+        return [Route(*cluster, "flannel0", src=node.tunnel_addr)]
+    routes = []
     for peer in peers:
         via = peer.pod_cidr if node.has_tunnel else peer.address
         src = node.address if node.overlay == "cni0" else 0

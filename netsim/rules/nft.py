@@ -7,6 +7,7 @@ chain and a set of clients. As of kube-proxy 1.36; spec 3.12.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, collapse_addresses
 from typing import NamedTuple
 
 from netsim.api.addresses import Cidr, format_address, parse_address
@@ -161,7 +162,7 @@ class Renderer:
             "cluster-ips-check": [
                 "ip daddr @cluster-ips reject"
                 ' comment "Reject traffic to invalid ports of ClusterIPs"',
-                f"ip daddr {self._known.service_range} drop"
+                f"ip daddr {_either(self._known.service_ranges)} drop"
                 ' comment "Drop traffic to unallocated ClusterIPs"',
             ],
         }
@@ -293,6 +294,12 @@ class Renderer:
                 f"update @{clients} {{ ip saddr }}",
                 f"meta l4proto {port.protocol} dnat to {endpoint}",
             ]
+
+
+def _either(ranges: Iterable[Cidr]) -> str:
+    """Several ranges as a set, as nft lists it: in order, and none within another."""
+    found = [str(each) for each in collapse_addresses(IPv4Network(str(cidr)) for cidr in ranges)]
+    return found[0] if len(found) == 1 else f"{{ {', '.join(found)} }}"
 
 
 def _name(kind: str, port: ServicePort, endpoint: str = "") -> str:

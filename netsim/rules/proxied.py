@@ -132,7 +132,7 @@ class Proxied:
     """
 
     node: NodeRow
-    service_range: Cidr
+    service_ranges: tuple[Cidr, ...]
     ports: tuple[ServicePort, ...]
     endpoints: int = 0
     health: Mapping[str, int] = field(default_factory=dict)
@@ -169,7 +169,7 @@ def proxied(
     rows: Iterable[ServiceRow] = sorted(services.values(), key=lambda row: (row.name, row.key))
     return Proxied(
         node,
-        Cidr(lab.service_cidr, lab.service_len),
+        tuple([Cidr(*each) for each in lab.service_ranges]),
         tuple([service_port(row, node.name) for row in rows]),
         sum(len(row.endpoints) for row in services.values()),
         health,

@@ -11,6 +11,7 @@ SUBRESOURCES: dict[str, tuple[str, ...]] = {
     "Lab": ("status",),
     "Node": ("status",),
     "Namespace": ("status",),
+    "ServiceCIDR": ("status",),
     "Pod": ("status", "log", "binding", "eviction"),
     "Service": ("status",),
     "Deployment": ("status", "scale"),

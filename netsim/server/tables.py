@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from netsim.api.fields import Json, mapping, number, strings, text
+from netsim.api.fields import Json, mapping, number, strings, text, texts
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import metadata
 from netsim.server import cells
@@ -93,6 +93,11 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "Namespace": (
         NAME,
         _column("Status", lambda o: text(status(o), "phase") or "Active", "Active, Terminating."),
+        AGE,
+    ),
+    "ServiceCIDR": (
+        NAME,
+        _column("CIDRs", lambda o: ",".join(texts(spec(o), "cidrs")), "ClusterIPs."),
         AGE,
     ),
     "Pod": (

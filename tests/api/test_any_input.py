@@ -21,6 +21,7 @@ PARSERS: Mapping[str, Callable[[Json], object]] = {
     "Lab": resources.Lab.parse,
     "Node": resources.Node.parse,
     "Namespace": resources.Namespace.parse,
+    "ServiceCIDR": resources.ServiceCIDR.parse,
     "Pod": resources.Pod.parse,
     "Service": resources.Service.parse,
     "EndpointSlice": resources.EndpointSlice.parse,

@@ -130,3 +130,20 @@ def test_a_range_that_was_written_by_hand_is_not_guessed() -> None:
     loaded = load_text(text)
     assert keys(loaded) == ["Node n"]
     assert [p.severity for p in validate_all(loaded.objects)] == ["error"]
+
+
+def service_cidr(name: str, *cidrs: str) -> str:
+    text = obj("ServiceCIDR", name, f"spec: {{cidrs: [{', '.join(cidrs)}]}}\n")
+    return text.replace("apiVersion: v1\n", "apiVersion: networking.k8s.io/v1\n")
+
+
+def test_the_range_of_services_is_the_one_that_the_cluster_names() -> None:
+    text = (
+        service_cidr("kubernetes", "10.43.0.0/20")
+        + service_cidr("more", "10.77.0.0/24")
+        + obj("Service", "s", SERVICE.replace("10.96.0.9", "10.43.7.7"))
+        + obj("Service", "t", SERVICE.replace("10.96.0.9", "10.77.0.7"))
+    )
+    loaded = load_text(text)
+    assert loaded.objects[0].obj["spec"] == {"serviceCIDR": "10.43.0.0/20"}
+    assert [p for p in validate_all(loaded.objects) if p.severity == "error"] == []

@@ -27,6 +27,7 @@ from netsim.api.resources import (
     Probe,
     ReplicaSet,
     Service,
+    ServiceCIDR,
     ServicePort,
 )
 
@@ -34,6 +35,7 @@ PARSERS: Mapping[str, Callable[[Json], object]] = {
     "Lab": Lab.parse,
     "Node": Node.parse,
     "Namespace": Namespace.parse,
+    "ServiceCIDR": ServiceCIDR.parse,
     "Pod": Pod.parse,
     "Service": Service.parse,
     "EndpointSlice": EndpointSlice.parse,

@@ -19,6 +19,7 @@ NAMES = {
     "labs": "lab.netsim.dev/shared",
     "nodes": "node/node1",
     "namespaces": "namespace/shop",
+    "servicecidrs": "servicecidr.networking.k8s.io/kubernetes",
     "pods": "pod/client",
     "services": "service/web",
     "deployments": "deployment.apps/web",

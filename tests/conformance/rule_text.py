@@ -21,7 +21,7 @@ from tests.conformance.emulated import PROXY, node_row, number, objects_of, rows
 from tests.controllers.world import view
 
 FOLDER = Path(__file__).with_name("rules")
-LAB = LabRow(number("172.30.0.0"), 16, "udp")
+LAB = LabRow(((number("172.30.0.0"), 16),), "udp")
 SIX = objects_of(cast("list[Json]", yaml.safe_load((FOLDER / "six.yaml").read_text())))
 GOLDEN = {FOLDER / f"six.{how}": how for how in RENDERERS}
 

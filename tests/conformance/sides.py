@@ -28,7 +28,7 @@ from tests.conformance.first_packets import is_refusal
 
 NODE, CNI, TUNNEL, FAR_NODE = "192.168.0.2", "10.200.0.1", "10.200.0.0", "192.168.0.3"
 PODS = tuple(f"10.200.0.{n}" for n in range(2, 6))
-SERVICES = LabRow(number("172.30.0.0"), 16, "udp")
+SERVICES = LabRow(((number("172.30.0.0"), 16),), "udp")
 MTU = 1450
 # VXLAN and Ethernet in front of the inner packet, and how a peer's arrives.
 ENCAPSULATION = bytes.fromhex("0800000000000100" + "00" * 12 + "0800")
@@ -83,7 +83,7 @@ class InMemory:
             [
                 RouteRecord(0, 0, "stack"),
                 RouteRecord(number("10.0.0.0"), 8, "unreachable"),
-                RouteRecord(SERVICES.service_cidr, SERVICES.service_len, "service-range"),
+                *[RouteRecord(*each, "service-range") for each in SERVICES.service_ranges],
                 RouteRecord(number("10.201.0.0"), 24, "peer", 0),
             ]
         )

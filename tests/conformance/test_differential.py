@@ -99,6 +99,7 @@ class Mode(NamedTuple):
             affinity_evicts=does.affinity_evicts,
             refuses_own=does.refuses_own,
             ranges_first=does.ranges_first,
+            drops_rest=does.drops_rest,
         )
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from netsim.api.fields import Json
-from netsim.dataplane.rows import ProxyRow, TrackingRow
+from netsim.dataplane.rows import LabRow, ProxyRow, TrackingRow
 from netsim.rules import RENDERERS
 from netsim.rules.iptables import probability, saved_probability
 from netsim.rules.names import NFT_NAME_MAX, iptables_name, nft_name
 from netsim.rules.nft import duration
-from tests.conformance.emulated import objects_of
+from netsim.rules.proxied import proxied
+from tests.conformance.emulated import PROXY, node_row, number, objects_of, rows_of
 from tests.conformance.rule_text import GOLDEN, SIX, known, rules
 from tests.conformance.test_flows import WORLDS
 
@@ -180,6 +181,20 @@ def test_who_has_no_endpoint_is_refused_and_who_has_none_here_is_not_answered() 
     assert "has no local endpoints" in dropped[0]
     nft = rules(world("internal Local, none here"), NFT)
     assert about(nft, '172.30.1.1 . tcp . 80 comment "ns/svc1" : drop')
+
+
+def test_the_rest_of_every_service_range_is_dropped() -> None:
+    """P-114: TestProxier_OnServiceCIDRsChanged."""
+    node, objects = node_row(PROXY), rows_of(SIX)
+    for ranges, wanted in (
+        ([("172.30.0.0", 16)], "172.30.0.0/16"),
+        ([("172.30.0.0", 16), ("10.9.0.0", 24)], "{ 10.9.0.0/24, 172.30.0.0/16 }"),
+        ([("172.30.0.0", 16), ("172.30.7.0", 24)], "172.30.0.0/16"),
+    ):
+        row = LabRow(tuple((number(base), length) for base, length in ranges), "udp")
+        text = RENDERERS[NFT](proxied(node, row, objects, {})).splitlines()
+        [rule] = about(text, "Drop traffic to unallocated ClusterIPs")
+        assert rule == f'ip daddr {wanted} drop comment "Drop traffic to unallocated ClusterIPs"'
 
 
 def test_local_endpoints_that_reach_themselves_are_masqueraded() -> None:

@@ -8,20 +8,21 @@ from hypothesis import strategies as st
 
 from netsim.api.addresses import Cidr, format_address, parse_address
 from netsim.api.fields import Json, text, texts
+from netsim.api.lab_spec import Lab
 from netsim.api.meta import ObjectKey
 from netsim.controllers.clusterip import ClusterIPs
 from netsim.controllers.objects import spec
 from netsim.controllers.ranges import Band, pick, service_band
 from netsim.store.errors import ApiError
 from netsim.store.memory import ObjectStore
-from tests.controllers.world import service, view
+from tests.controllers.world import NOW, service, view
 
 RANGE = Cidr.parse("10.96.0.0/12")
 SMALL = Cidr.parse("10.0.0.0/29")
 
 
 def ips(cidr: Cidr = RANGE) -> ClusterIPs:
-    return ClusterIPs(cidr, Random(1))
+    return ClusterIPs(Lab.parse({"spec": {"serviceCIDR": str(cidr)}}), Random(1))
 
 
 def address(obj: Json) -> str:
@@ -165,3 +166,48 @@ def test_no_address_is_ever_held_twice(steps: list[tuple[str, int]]) -> None:
         held = [address(s) for s in store.view().list("Service")]
         assert len(set(held)) == len(held)
         assert set(held) <= {format_address(SMALL.base + i) for i in range(2, 7)}
+
+
+def more(*cidrs: str, name: str = "more", deleting: bool = False) -> Json:
+    times = {"deletionTimestamp": NOW} if deleting else {}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": name, **times},
+        "spec": {"cidrs": list(cidrs)},
+    }
+
+
+FULL = [service(f"s{i}", clusterIP=f"10.0.0.{i}") for i in range(1, 7)]
+
+
+def test_when_a_range_is_full_the_next_one_gives_addresses() -> None:
+    added = more("10.1.0.0/29")
+    given = {
+        address(ips(SMALL).admit(view(*FULL, added, revision=n), service("s"))) for n in range(9)
+    }
+    assert given <= {f"10.1.0.{i}" for i in range(1, 7)}
+    error = refusal(ips(SMALL), *FULL, more("10.1.0.0/29", deleting=True), new=service("s"))
+    assert str(error).endswith("range is full (10.0.0.0/29)")
+
+
+def test_an_address_may_be_asked_of_any_range_that_stays() -> None:
+    asking = service("s", clusterIP="10.1.0.1")
+    assert address(ips().admit(view(more("10.1.0.0/24")), asking)) == "10.1.0.1"
+    error = refusal(
+        ips(), more("10.2.0.0/24"), more("10.1.0.0/24", name="x", deleting=True), new=asking
+    )
+    assert str(error).endswith("The range of valid IPs is 10.96.0.0/12, 10.2.0.0/24")
+
+
+def test_the_labs_own_range_may_go_too() -> None:
+    error = refusal(ips(), more("10.96.0.0/12", name="kubernetes", deleting=True), new=service("s"))
+    assert "range is full" in str(error)
+
+
+def test_a_range_and_a_service_of_it_may_come_in_one_transaction() -> None:
+    allocator, empty = ips(), view()
+    allocator.expect(empty, more("10.1.0.0/24"))
+    assert address(allocator.admit(empty, service("s", clusterIP="10.1.0.9"))) == "10.1.0.9"
+    with pytest.raises(ApiError):
+        allocator.admit(view(revision=2), service("t", clusterIP="10.1.0.10"))

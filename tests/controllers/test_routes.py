@@ -76,7 +76,7 @@ def test_macs_print_as_they_are_read() -> None:
 
 def test_every_node_is_a_peer_with_a_path() -> None:
     found = routes(lab(), A, B)
-    assert found.lab == LabRow(parse_address("10.96.0.0"), 12, "udp")
+    assert found.lab == LabRow(((parse_address("10.96.0.0"), 12),), "udp")
     assert found.peers == (
         PeerRow("a", parse_address("172.18.0.2"), 8472, parse_mac(MAC), True),
         PeerRow("b", parse_address("172.18.0.3"), 8472, NO_MAC, True),
@@ -152,6 +152,7 @@ def test_a_node_has_the_labs_proxy_mode_or_its_own() -> None:
         affinity_evicts=False,
         refuses_own=True,
         ranges_first=True,
+        drops_rest=True,
     )
     ipvs = routes(lab(proxyMode="ipvs", proxy={"ipvsScheduler": "lc"}), A, own).nodes
     assert (ipvs["a"].proxy.scheduler, ipvs["own"].proxy) == ("lc", found["own"].proxy)

@@ -66,7 +66,7 @@ def whole(nodes: int = 2, pods: int = 2) -> Tables:
     rows = [pod(n, i) for n in numbers for i in range(1, pods + 1)]
     web = service(*[row for row in rows if row.node == f"n{nodes}"])
     return Tables(
-        LabRow(0x0A600000, 12, "fabric"),
+        LabRow(((0x0A600000, 12),), "fabric"),
         {f"n{n}": node(n) for n in numbers},
         {row.name: row for row in rows},
         {web.key: web},

@@ -20,7 +20,9 @@ addresses = st.integers(0, 2**32 - 1)
 ports = st.integers(1, 65535)
 
 labs = st.none() | st.builds(
-    LabRow, st.just(0x0A600000), st.just(12), st.sampled_from(["udp", "fabric"])
+    LabRow,
+    st.sampled_from([((0x0A600000, 12),), ((0x0A600000, 12), (0x0A4D0000, 24))]),
+    st.sampled_from(["udp", "fabric"]),
 )
 
 

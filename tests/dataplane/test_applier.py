@@ -142,7 +142,7 @@ def test_a_pod_that_moves_is_attached_anew(lab: Stepped) -> None:
 def test_another_wire_makes_every_node_anew(lab: Stepped) -> None:
     lab.apply(whole())
     before = dict(lab.applier.node_ids)
-    over_udp = LabRow(0x0A600000, 12, "udp")
+    over_udp = LabRow(((0x0A600000, 12),), "udp")
     host_gw = {n: r._replace(backend="host-gw", port=0) for n, r in whole().nodes.items()}
     desired = dataclasses.replace(whole(), lab=over_udp, nodes=host_gw)
     assert lab.apply(desired) == []

@@ -26,7 +26,7 @@ from tests.dataplane.sandboxes import Sandboxes
 
 pytestmark = pytest.mark.linux
 
-OVER_UDP = dataclasses.replace(whole(pods=1), lab=LabRow(0x0A600000, 12, "udp"))
+OVER_UDP = dataclasses.replace(whole(pods=1), lab=LabRow(((0x0A600000, 12),), "udp"))
 CLIENT, SERVER = pod(1, 1), pod(2, 1)
 SERVER_AT = ("10.244.2.2", 8080)
 SERVICE_AT = ("10.96.0.1", 80)
@@ -34,8 +34,8 @@ SERVICE_AT = ("10.96.0.1", 80)
 
 def node_net(row: NodeRow) -> NodeNet:
     return NodeNet(
-        row.name, row.address, 24, 1500, MTU, row.cni_addr, 24, 0x0A600000, 12, "flannel.1",
-        row.tunnel_addr, row.port, 16,
+        row.name, row.address, 24, 1500, MTU, row.cni_addr, 24, "flannel.1", row.tunnel_addr,
+        row.port, 16,
     )  # fmt: skip
 
 

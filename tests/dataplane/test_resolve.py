@@ -14,7 +14,7 @@ NODE = NodeRow(
     "n1", 1, 0xC0A80001, 0x0AF40100, 24, 0x0AF40101, 0x0AF40100, 0x0AF40000, 16, "vxlan",
     bytes(6), 1, 8472, 1450, 1000,
 )  # fmt: skip
-LAB = LabRow(0x0A600000, 12, "udp")
+LAB = LabRow(((0x0A600000, 12),), "udp")
 
 
 def test_a_node_has_its_pods_and_its_stack() -> None:
@@ -39,6 +39,12 @@ def test_shared_routes_hold_ranges_and_paths() -> None:
         RouteRecord(0x0A600000, 12, "service-range"),
         RouteRecord(0x0AF40200, 24, "peer", 3),
     ]
+
+
+def test_every_service_range_has_a_route() -> None:
+    two = LabRow(((0x0A600000, 12), (0x0A4D0000, 24)), "udp")
+    found = [r for r in shared_routes(two, [], [], {}) if r.kind == "service-range"]
+    assert [(r.prefix, r.length) for r in found] == list(two.service_ranges)
 
 
 def test_a_path_is_stronger_than_the_range_it_equals() -> None:

@@ -14,6 +14,9 @@ CLOSED = {
     "the same of other addresses of Services": ("services", "left alone"),
 }
 CELLS: dict[str, Callable[[ProxyMode], str]] = {
+    "an address of a service range that no Service has": lambda m: (
+        "is dropped" if m.drops_rest else "leaves by the default route"
+    ),
     "node ports": lambda m: (
         "at its InternalIP" if m.node_port_addresses else "at all addresses of a node"
     ),

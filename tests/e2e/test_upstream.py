@@ -16,7 +16,7 @@ import pytest
 
 from netsim import Lab
 from netsim.api.fields import Json, items, mapping, number, text
-from netsim.api.meta import KIND_BY_NAME
+from netsim.api.meta import KIND_BY_NAME, name_of
 from tests.e2e import world
 from tests.e2e.asking import Asker, asker
 from tests.e2e.workload import addresses
@@ -135,6 +135,35 @@ def test_a_service_becomes_a_node_port_of_two_protocols(upstream: World) -> None
     upstream.heard(OUTSIDE, f"{NODE2}:30100", {"web-1", "web-2"})
     with asker(upstream.lab, OUTSIDE, "udp_client.py", NODE1, "30100") as udp:
         assert udp.ask("hostname").startswith("web-")
+
+
+def test_services_are_served_on_addresses_of_another_range(upstream: World) -> None:
+    """C-198; and the range stays while a Service needs it."""
+    more = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "more"},
+        "spec": {"cidrs": ["10.77.0.0/24"]},
+    }
+    made = world.service("ranged", "10.77.0.9", HTTP, selector={"app": "web"})
+    upstream.lab.apply([more, made])
+    upstream.heard("asker", "10.77.0.9", {"web-1", "web-2"})
+    for node in ("node/node1", "node/node2"):
+        upstream.heard(node, "10.77.0.9", {"web-1", "web-2"})
+    assert upstream.code("asker", "10.77.0.10") == TIMED_OUT
+    upstream.lab.delete("servicecidr", "more")
+    kept = upstream.lab.get("servicecidr", "more")
+    assert "deletionTimestamp" in mapping(kept, "metadata")
+    upstream.heard("asker2", "10.77.0.9", {"web-1", "web-2"})
+    upstream.lab.delete("service", "ranged")
+
+    def ranges() -> set[str]:
+        return {name_of(obj) for obj in upstream.lab.objects("servicecidr")}
+
+    eventually(lambda: ranges() == {"kubernetes"}, "the range goes with its last Service")
+    routes = upstream.lab.run("node/node1", ["ip", "route"]).stdout
+    assert "10.77.0.0/24" not in routes
+    assert "10.96.0.0/12 dev cni0" in routes
 
 
 def test_the_external_policy_changes(upstream: World) -> None:

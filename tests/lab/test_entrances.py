@@ -51,11 +51,14 @@ def test_node_port_addresses() -> None:
 
 
 def test_addresses_that_are_routed_already_need_no_route() -> None:
-    known = ["172.18.0.3", "10.244.9.9", "10.96.0.1", "172.19.0.5"]
-    assert foreign(parsed(), [*map(parse_address, known), EXTERNAL]) == [EXTERNAL]
-    entrances = Entrances(addresses=frozenset({EXTERNAL}))
+    known = ["172.18.0.3", "10.244.9.9", "10.96.0.1", "10.1.0.1", "172.19.0.5"]
+    ranges = (Cidr.parse("10.96.0.0/12"), Cidr.parse("10.1.0.0/24"))
+    entrances = Entrances(False, frozenset({*map(parse_address, known), EXTERNAL}), ranges)
+    assert foreign(parsed(), entrances) == [EXTERNAL]
     found = node_routes(parsed(), NODE, ProxyRow(), entrances, OWN)
     assert found == [
+        Route(parse_address("10.96.0.0"), 12, "cni0", src=NODE.address),
+        Route(parse_address("10.1.0.0"), 24, "cni0", src=NODE.address),
         Route(parse_address("172.19.0.0"), 24, "cni0", src=NODE.address),
         Route(EXTERNAL, 32, "cni0", src=NODE.address),
     ]

@@ -166,7 +166,7 @@ def test_udp_to_a_service_that_lost_its_endpoints_is_refused() -> None:
         lab.service((REMOTE, 8080), proto=UDP_PROTO)
         assert lab.out("a1", udp(A, VIP), "wire1").dst == REMOTE
         lab.engine.service_remove(key)
-        assert lab.refuses("a1", udp(A, VIP)) == "no-service-port"
+        assert lab.refuses("a1", udp(A, VIP)) == "leak-to-gateway"
 
 
 def test_udp_stays_while_its_endpoint_stays() -> None:

@@ -96,6 +96,24 @@ def test_what_a_pod_is_told(mode: str) -> None:
         )
 
 
+LEAKS = {"iptables": "leak-to-gateway", "nftables": "no-service-port", "ipvs": "leak-to-gateway"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_no_service_has_leaves_by_the_default_route_or_is_dropped(mode: str) -> None:
+    """P-113; a pod, and what comes over the wire."""
+    with Lab(proxy=proxy(mode)) as lab:
+        lab.service((B, 8080))
+        for packet in (tcp(A, "10.96.99.99"), ping(A, "10.96.99.99")):
+            assert lab.refuses("a1", packet) == LEAKS[mode]
+        assert lab.refuses("wire1", lab.wrap(tcp(REMOTE, "10.96.99.99"))) == LEAKS[mode]
+        assert lab.refuses("stack1", tcp(node_addr(1), "10.96.99.99")) == LEAKS[mode]
+        key = lab.service((B, 8080), vip="10.96.99.99", id_=8)
+        assert answer(lab, "a1", tcp(A, "10.96.99.99", 2)) == B
+        lab.engine.service_remove(key)
+        assert lab.refuses("a1", tcp(A, "10.96.99.99", 3)) == LEAKS[mode]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_an_address_closes_with_its_last_service(mode: str) -> None:
     with Lab(proxy=proxy(mode)) as lab:

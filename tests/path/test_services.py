@@ -163,7 +163,7 @@ def test_what_no_service_listens_on_times_out(kind: str) -> None:
     with Lab() as lab:
         lab.service((REMOTE, 8080))
         assert lab.refuses("a1", make(A, VIP, dport=81)) == "no-service-port"
-        assert lab.refuses("a1", make(A, "10.96.7.7")) == "no-service-port"
+        assert lab.refuses("a1", make(A, "10.96.7.7")) == "leak-to-gateway"
 
 
 def test_protocols_on_one_port_are_different_services() -> None:

@@ -93,6 +93,8 @@ ROWS: list[tuple[dict[str, object], list[object], list[object]]] = [
      ["x", 2, 2, 1, "60m"], ["<none>", "<none>", "<none>"]),
     (obj("Namespace", status={"phase": "Terminating"}), ["x", "Terminating", "60m"], []),
     (obj("Namespace"), ["x", "Active", "60m"], []),
+    (obj("ServiceCIDR", spec={"cidrs": ["10.1.0.0/24", "fd00::/64"]}),
+     ["x", "10.1.0.0/24,fd00::/64", "60m"], []),
     (obj("Lab", spec={"backend": "host-gw", "wire": "fabric", "podCIDR": "10.1.0.0/16"}),
      ["x", "host-gw", "fabric", "10.1.0.0/16", "10.96.0.0/12", "60m"], []),
     (obj("Lab", spec={"backend": {"udp": {"port": 8285}}}),
