@@ -19,6 +19,8 @@ from netsim.api.problems import (
     required,
     warning,
 )
+from netsim.api.quantities import PATTERN as QUANTITY_PATTERN
+from netsim.api.quantities import is_quantity
 from netsim.api.rules_pod import check_template
 from netsim.api.selectors import LabelSelector
 from netsim.api.workloads import (
@@ -160,6 +162,9 @@ def check_node(obj: Json) -> Iterator[Problem]:
         address = text(entry, "address")
         if text(entry, "type") == "InternalIP" and ":" not in address:
             yield from rules.endpoint_address(at, address)
+    for name, value in mapping(mapping(obj, "status"), "allocatable").items():
+        if not is_quantity(value):
+            yield invalid(("status", "allocatable", name), value, QUANTITY_PATTERN)
     yield from _check_annotations(obj)
 
 

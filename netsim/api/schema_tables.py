@@ -257,9 +257,10 @@ NODE_STATUS = record(
     {
         "addresses": ListOf(record("NodeAddress", {"type": STRING, "address": STRING})),
         "conditions": CONDITIONS,
+        "allocatable": MapOf(INT_OR_STRING),
     },
     silent(
-        "allocatable capacity config daemonEndpoints features images nodeInfo phase runtimeHandlers"
+        "capacity config daemonEndpoints features images nodeInfo phase runtimeHandlers"
         " volumesAttached volumesInUse"
     ),
 )

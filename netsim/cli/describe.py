@@ -115,7 +115,7 @@ def describe_pod(obj: Json, _: ApiClient) -> Iterator[Line]:
 
 
 def describe_service(obj: Json, api: ApiClient) -> Iterator[Line]:
-    """Address, ports, endpoints, and the rows that the data plane runs for it."""
+    """Address, ports, endpoints, the rows that the data plane runs for it, conditions."""
     spec = mapping(obj, "spec")
     yield 0, "Type", text(spec, "type") or "ClusterIP"
     yield from pairs("Selector", strings(spec, "selector"))
@@ -144,6 +144,7 @@ def describe_service(obj: Json, api: ApiClient) -> Iterator[Line]:
             where = f"{text(row, 'address')}:{number(row, 'port')}/{text(row, 'protocol')}"
             chance = f" (1/{len(endpoints)} each)" if len(endpoints) > 1 else ""
             yield 1, where, (", ".join(endpoints) or "no endpoints: refused") + chance
+    yield from conditions(obj)
 
 
 def _endpoint(endpoint: Json) -> str:

@@ -10,19 +10,21 @@ from collections.abc import Iterable, Sequence
 
 from netsim.api.fields import Json, items, mapping, text
 from netsim.api.meta import ObjectKey, labels_of, metadata, name_of, namespace_of
-from netsim.controllers import endpoints_object
-from netsim.controllers.base import Delete, Pass, Write
+from netsim.controllers import endpoints_object, topology
+from netsim.controllers.base import Delete, Pass, Update, Write
 from netsim.controllers.members import Member, families
-from netsim.controllers.membership import Membership, Name, has_selector
-from netsim.controllers.objects import owner_reference, spec
+from netsim.controllers.membership import Membership, Name, has_selector, name_in
+from netsim.controllers.objects import owner_reference, spec, status, with_condition, with_status
 from netsim.controllers.slices import (
     CONTROLLER,
     MANAGED_BY,
     MIRRORING,
     SERVICE_NAME,
+    Family,
     Frame,
     reconcile,
 )
+from netsim.controllers.topology import Zones
 from netsim.store.base import View
 
 HEADLESS = endpoints_object.HEADLESS
@@ -35,21 +37,26 @@ class Endpoints:
     def __init__(self) -> None:
         self._members = Membership()
         self._open: set[Name] = set()
+        self._zones = Zones()
+        self._hinted: set[Name] = set()  # by annotation
 
     def __call__(self, p: Pass) -> list[Write]:
         """The writes of one pass."""
         self._open |= self._members.advance(p.view)
+        if self._hinted and self._zones.advance(p.view):
+            self._open |= self._hinted
         writes: list[Write] = []
         still_open: set[Name] = set()
         for name in sorted(self._open):
-            found = self._service(p.view, name)
+            found = self._service(p, name)
             if found:
                 still_open.add(name)
                 writes += found
         self._open = still_open
         return writes
 
-    def _service(self, view: View, name: Name) -> list[Write]:
+    def _service(self, p: Pass, name: Name) -> list[Write]:
+        view = p.view
         service = view.get(ObjectKey("Service", *name))
         stored = view.get(ObjectKey("Endpoints", *name))
         slices = self._members.slices(name)
@@ -71,11 +78,33 @@ class Endpoints:
             view.revision,
             since,
         )
+        wanted = families(service, members, self._members.zones)
+        wanted, said = self._hints(p, service, wanted)
         return [
-            *reconcile(made, families(service, members, self._members.zones), frame),
+            *said,
+            *reconcile(made, wanted, frame),
             *endpoints_object.reconcile(stored, service, members, since),
             *_deletions(mirrored),
         ]
+
+    def _hints(
+        self, p: Pass, service: Json, wanted: list[Family]
+    ) -> tuple[list[Family], list[Write]]:
+        """Endpoints with hints where an annotation asks for them; the Service says if they have."""
+        before = items(status(service), "conditions")
+        after = [entry for entry in before if entry.get("type") != topology.CONDITION]
+        self._hinted.discard(name_in(service))
+        if topology.wants_hints(service):
+            self._hinted.add(name_in(service))
+            self._zones.advance(p.view)
+            wanted, said = topology.balanced(wanted, self._zones.shares)
+            value = str(said.enabled)
+            after = with_condition(
+                before, topology.CONDITION, value, p.now, reason=said.reason, message=said.message
+            )
+        if list(before) == after:
+            return wanted, []
+        return wanted, [Update(with_status(service, conditions=after or None))]
 
 
 def slice_labels(service: Json) -> dict[str, str]:

@@ -93,12 +93,13 @@ def changed_fields(before: object, after: object, path: str = "") -> list[str]:
 def wanted(obj: Json, *, status: bool) -> dict[str, object]:
     """What a user asks for: without the server's metadata.
 
-    Of `status`, the addresses only, and those on request: an external Node says there where it is.
+    Of `status`, what a Node says of itself, and that on request: its addresses, and its CPUs.
     """
     out = {k: v for k, v in obj.items() if k != "status"}
-    addresses = mapping(obj, "status").get("addresses")
-    if status and addresses:
-        out["status"] = {"addresses": addresses}
+    given = mapping(obj, "status")
+    own = {key: given[key] for key in ("addresses", "allocatable") if given.get(key)}
+    if status and own:
+        out["status"] = own
     metadata = mapping(obj, "metadata")
     kept = {k: v for k, v in metadata.items() if k not in SERVER_METADATA}
     annotations = {k: v for k, v in mapping(metadata, "annotations").items() if k != LAST_APPLIED}

@@ -136,6 +136,14 @@ NODES = [
         ],
     ),
     Case(
+        "CPUs that are no quantity",
+        NODE + "  unschedulable: false\nstatus: {allocatable: {cpu: two, memory: 1Gi}}\n",
+        [
+            't:6:29: error: status.allocatable.cpu: Invalid value: "two": quantities must match the'
+            " regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+        ],
+    ),
+    Case(
         "a pod range with host bits",
         NODE + "  podCIDR: 10.244.0.1/24\n",
         [
