@@ -36,7 +36,6 @@
 #define PATH_BYTES         128
 #define VNET_HEADER_BYTES  10
 #define FILE_MODE          0644
-#define NEW_NAMESPACES     (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET)
 #define SYSFS_FLAGS        (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 /* One call of sandbox_make(). */
@@ -100,15 +99,27 @@ static int bind_over_etc(int root, const char *name)
 
 static int enter_new(const struct call *call, const struct sandbox_recipe *r, struct sandbox *s)
 {
-	(void)r, (void)s;
+	int fresh = CLONE_NEWNS;
+
+	(void)s;
 	if (setns(call->home, CLONE_NEWNS) < 0)
 		return -errno;
-	return negative_errno(unshare(NEW_NAMESPACES));
+	if (r->net < 0)
+		fresh |= CLONE_NEWNET;
+	else if (setns(r->net, CLONE_NEWNET) < 0)
+		return -errno;
+	if (r->uts < 0)
+		fresh |= CLONE_NEWUTS;
+	else if (setns(r->uts, CLONE_NEWUTS) < 0)
+		return -errno;
+	return negative_errno(unshare(fresh));
 }
 
 static int set_hostname(const struct call *call, const struct sandbox_recipe *r, struct sandbox *s)
 {
 	(void)call, (void)s;
+	if (r->uts >= 0)
+		return 0;
 	return negative_errno(sethostname(r->hostname, strlen(r->hostname)));
 }
 

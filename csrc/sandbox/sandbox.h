@@ -22,7 +22,8 @@ struct sandbox_text {
 
 /* What to make. Strings and requests are the caller's, until the call returns. */
 struct sandbox_recipe {
-	const char *hostname;
+	int net, uts;         /* those of another sandbox, to be shared; -1: new ones */
+	const char *hostname; /* of new ones */
 	struct sandbox_text files[SANDBOX_FILES_MAX + 1];     /* bound over those of /etc */
 	struct sandbox_text sysctls[SANDBOX_SYSCTLS_MAX + 1]; /* below /proc/sys/net */
 	const char *tun;       /* name of a TUN device, empty for none */

@@ -140,6 +140,19 @@ def _container(container: Json) -> Values:
     return _within(_each(container, "ports", _protocol), "readinessProbe", _probe)
 
 
+def _on_host(container: Json) -> Values:
+    """On a node's network a port is the node's, too."""
+
+    def same(port: Json) -> Values:
+        return (
+            _filled(port, {"hostPort": port["containerPort"]})
+            if "containerPort" in port
+            else {**port}
+        )
+
+    return _each(container, "ports", same)
+
+
 def _pod_spec(spec: Json) -> Values:
     wanted = {
         "restartPolicy": "Always",
@@ -147,7 +160,8 @@ def _pod_spec(spec: Json) -> Values:
         "dnsPolicy": "ClusterFirst",
         "schedulerName": "default-scheduler",
     }
-    return _each(_filled(spec, wanted), "containers", _container)
+    out = _each(_filled(spec, wanted), "containers", _container)
+    return _each(out, "containers", _on_host) if spec.get("hostNetwork") is True else out
 
 
 def _pod(obj: Values) -> Values:

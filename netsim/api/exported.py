@@ -27,6 +27,7 @@ SLICE_CONTROLLERS = (
     "endpointslice-controller.k8s.io",
     "endpointslicemirroring-controller.k8s.io",
 )
+SYSTEM_NAMESPACES = ("kube-system", "kube-flannel")
 LAB_NOTES = "netsim.dev/last-"
 _OF_THE_CLUSTER = (
     "creationTimestamp",
@@ -64,10 +65,9 @@ def taken_over(objects: Sequence[Located]) -> tuple[list[Located], list[Problem]
         if not is_exported(item.obj):
             kept.append(item)
         elif not _remade(item, present):
-            why = _impossible(item.obj)
-            if why:
+            if _replaced(item.obj):
                 where = ("spec", "hostNetwork")
-                problems.append(item.placed(warning(where, f"left out: {why}")))
+                problems.append(item.placed(warning(where, "left out: netsim does its work")))
             else:
                 kept.append(_cleaned(item, present))
     of_a_lab = any(key.kind == "Lab" or _of_a_lab(item.obj) for key, item in present.items())
@@ -95,11 +95,11 @@ def _remade(item: Located, present: dict[ObjectKey, Located]) -> bool:
     return False
 
 
-def _impossible(obj: Json) -> str:
-    """Why a lab cannot run this object, empty when it can."""
-    if text(obj, "kind") == "Pod" and flag(mapping(obj, "spec"), "hostNetwork"):
-        return "host network pods are not supported yet"
-    return ""
+def _replaced(obj: Json) -> bool:
+    """Whether it is a pod of what netsim takes the place of: API server, kube-proxy, flannel."""
+    if text(obj, "kind") != "Pod" or not flag(mapping(obj, "spec"), "hostNetwork"):
+        return False
+    return text(mapping(obj, "metadata"), "namespace") in SYSTEM_NAMESPACES
 
 
 def _cleaned(item: Located, present: dict[ObjectKey, Located]) -> Located:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from netsim.api.addresses import address_or_none
 from netsim.api.fields import (
     Json,
+    flag,
     int_or_text,
     items,
     mapping,
@@ -138,6 +139,7 @@ class PodSpec:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     hostname: str = ""
     subdomain: str = ""
+    host_network: bool = False
     restart_policy: str = "Always"
     grace_s: int = DEFAULT_GRACE_S
 
@@ -150,6 +152,7 @@ class PodSpec:
             node_selector=strings(spec, "nodeSelector"),
             hostname=text(spec, "hostname"),
             subdomain=text(spec, "subdomain"),
+            host_network=flag(spec, "hostNetwork"),
             restart_policy=text(spec, "restartPolicy", "Always"),
             grace_s=number(spec, "terminationGracePeriodSeconds", DEFAULT_GRACE_S),
         )
@@ -236,8 +239,12 @@ class Pod(Resource):
 
     @property
     def hostname(self) -> str:
-        """What `hostname` prints inside: spec.hostname or the pod's name, 63 characters at most."""
-        return (self.spec.hostname or self.name)[:63].rstrip("-.")
+        """What `hostname` prints inside: spec.hostname or the pod's name, 63 characters at most.
+
+        On its node's network the node's name.
+        """
+        own = self.spec.hostname or self.name
+        return (self.spec.node if self.spec.host_network else own)[:63].rstrip("-.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def check_pod_spec(spec: Json, where: Path) -> Iterator[Problem]:
         names.add(name)
         yield from _check_container(container, at)
     yield from _check_shared_ports(containers, where)
+    yield from _check_host_ports(spec, where)
     for name, rule in (
         ("nodeName", dns_subdomain_errors),
         ("hostname", dns_label_errors),
@@ -84,9 +85,6 @@ def check_pod_spec(spec: Json, where: Path) -> Iterator[Problem]:
             yield from rules.syntax((*where, name), value, rule)
     yield from rules.check_labels((*where, "nodeSelector"), strings(spec, "nodeSelector"))
     yield from rules.at_least(where, spec, "terminationGracePeriodSeconds")
-    if flag(spec, "hostNetwork"):
-        hint = "leave it out: the pod gets an address of its own"
-        yield forbidden((*where, "hostNetwork"), "host network pods are not supported yet", hint)
 
 
 def _check_container(container: Json, where: Path) -> Iterator[Problem]:
@@ -130,6 +128,28 @@ def _check_shared_ports(containers: tuple[Json, ...], where: Path) -> Iterator[P
             if port and taken.setdefault(key, text(container, "name")) != text(container, "name"):
                 message = f"container {taken[key]} declares {key[1]} port {port} too"
                 yield warning(path, message, "containers of a pod share its ports: one will fail")
+
+
+def _check_host_ports(spec: Json, where: Path) -> Iterator[Problem]:
+    """No two of a pod are the same; on the node's network they are the containers' ports."""
+    taken: set[str] = set()
+    for index, container in enumerate(items(spec, "containers")):
+        for at, declared in enumerate(items(container, "ports")):
+            path = (*where, "containers", index, "ports", at)
+            port, address = number(declared, "hostPort"), text(declared, "hostIP")
+            yield from rules.port((*path, "hostPort"), port or None)
+            if address:
+                yield from rules.ipv4((*path, "hostIP"), address)
+            key = f"{text(declared, 'protocol', 'TCP')}/{address}/{port}"
+            if port and key in taken:
+                yield duplicate((*path, "hostPort"), key)
+            taken.add(key)
+            if port and not flag(spec, "hostNetwork"):
+                message = "ignored: host ports are not supported yet; the port is open in the pod"
+                yield warning((*path, "hostPort"), message)
+            elif port and port != declared.get("containerPort"):
+                detail = "must match `containerPort` when `hostNetwork` is true"
+                yield invalid((*path, "hostPort"), port, detail)
 
 
 def _check_env(variable: Json, where: Path) -> Iterator[Problem]:

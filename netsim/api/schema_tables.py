@@ -108,8 +108,13 @@ PROBE = record(
 PROTOCOL = word("TCP", "UDP", "SCTP")
 CONTAINER_PORT = record(
     "ContainerPort",
-    {"name": STRING, "containerPort": INTEGER, "protocol": PROTOCOL},
-    ignored("hostPort hostIP", "host ports are not supported yet; the port is open in the pod"),
+    {
+        "name": STRING,
+        "containerPort": INTEGER,
+        "protocol": PROTOCOL,
+        "hostPort": INTEGER,
+        "hostIP": STRING,
+    },
 )
 ENV_VAR = record(
     "EnvVar",

@@ -2,6 +2,8 @@
 
 So a pod that is made again almost never gets the address back, and who still talks to the old one
 talks to nobody. The last address given out is kept in an annotation of the node.
+
+A pod that was bound to its node by hand and asks for a host port that another one has waits for it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from netsim.api.fields import Json, flag, text
 from netsim.api.meta import ObjectKey, annotations_of, name_of, namespace_of
 from netsim.api.pods import POD_IP_ANNOTATION
 from netsim.controllers.base import Pass, Update, Write
+from netsim.controllers.host_ports import NO_FREE_PORTS, HeldPorts, host_ports
 from netsim.controllers.nodes import internal_ip, is_external, pod_range
 from netsim.controllers.objects import (
     deleting,
@@ -28,7 +31,8 @@ LAST_RESERVED = "netsim.dev/last-reserved-ip"
 # Of a node's range: the base is the tunnel's, the first address is cni0's, the last is broadcast.
 RESERVED_LOW = 2
 RESERVED_HIGH = 1
-NO_ADDRESS = "NoAddress"
+# Why a pod waits.
+NO_ADDRESS, NO_PORTS = "NoAddress", "NodePorts"
 
 
 def ipam(p: Pass) -> list[Write]:
@@ -59,8 +63,14 @@ def _node(node: Json, pods: Iterable[Json]) -> list[Write]:
     used: dict[int, Json] = {}
     wanting: list[Json] = []
     writes: list[Write] = []
-    for pod in pods:
+    held = HeldPorts()
+    for pod in sorted(pods, key=lambda pod: not text(status(pod), "podIP")):
         address = address_or_none(text(status(pod), "podIP"))
+        ports = host_ports(pod)
+        if address is None and not held.free(ports):
+            writes += _refused(pod, NO_PORTS, NO_FREE_PORTS)
+            continue
+        held.hold(ports)
         if host_network(pod):
             writes += _given(pod, host, host)
         elif address is not None and usable(cidr, address) and address not in used:
@@ -83,7 +93,7 @@ def _allocate(
         address = address_or_none(fixed) if fixed else next_free(first, last, pointer, used)
         why = _refusal(cidr, fixed, address, used)
         if why or address is None:
-            writes += _refused(pod, why)
+            writes += _refused(pod, NO_ADDRESS, why)
             continue
         used[address] = pod
         pointer = pointer if fixed else address
@@ -118,13 +128,13 @@ def _given(pod: Json, address: str, host: str) -> list[Write]:
     }
     if all(status(pod).get(key) == value for key, value in wanted.items()):
         return []
-    if text(status(pod), "reason") == NO_ADDRESS:
+    if text(status(pod), "reason") in (NO_ADDRESS, NO_PORTS):
         wanted.update(reason=None, message=None)
     return [Update(with_status(pod, **wanted))]
 
 
-def _refused(pod: Json, why: str) -> list[Write]:
+def _refused(pod: Json, reason: str, why: str) -> list[Write]:
     """Say why the pod waits; it is asked again in every pass."""
     if text(status(pod), "message") == why:
         return []
-    return [Update(with_status(pod, phase="Pending", reason=NO_ADDRESS, message=why))]
+    return [Update(with_status(pod, phase="Pending", reason=reason, message=why))]

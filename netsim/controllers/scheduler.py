@@ -1,7 +1,8 @@
 """Scheduler: a node for every pod that has none, spread evenly.
 
-Filters as Kubernetes does (ready, schedulable, `nodeSelector`), then takes the node with the fewest
-pods of the same owner, of those the one with the fewest pods, of those the first by name.
+Filters as Kubernetes does (ready, schedulable, `nodeSelector`, host ports), then takes the node
+with the fewest pods of the same owner, of those the one with the fewest pods, of those the first by
+name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from netsim.api.fields import Json, flag, items, strings, text
 from netsim.api.meta import annotations_of, labels_of, name_of, namespace_of
 from netsim.api.pods import POD_IP_ANNOTATION
 from netsim.controllers.base import Pass, Update, Write
+from netsim.controllers.host_ports import NO_FREE_PORTS, HeldPorts, HostPort, host_ports
 from netsim.controllers.nodes import is_external, pod_range
 from netsim.controllers.objects import (
     controller_of,
@@ -31,7 +33,7 @@ from netsim.controllers.objects import (
 
 
 class Candidate(NamedTuple):
-    """What the scheduler asks of a node, read once per pass."""
+    """What the scheduler asks of a node, read once per pass; `held` grows as it binds."""
 
     name: str
     external: bool
@@ -39,6 +41,7 @@ class Candidate(NamedTuple):
     schedulable: bool
     labels: Mapping[str, str]
     cidr: Cidr | None
+    held: HeldPorts
 
 
 class Wish(NamedTuple):
@@ -46,6 +49,7 @@ class Wish(NamedTuple):
 
     selector: Mapping[str, str]
     address: int
+    ports: Sequence[HostPort]
 
 
 # Why a node is out, in the scheduler's words; in the order in which they are asked.
@@ -59,6 +63,7 @@ _FILTERS: Mapping[str, Callable[[Candidate, Wish], bool]] = {
     "node(s) didn't have the pod's fixed address in their range": lambda node, wish: (
         not wish.address or (node.cidr is not None and node.cidr.contains(wish.address))
     ),
+    NO_FREE_PORTS: lambda node, wish: node.held.free(wish.ports),
 }
 
 
@@ -75,11 +80,16 @@ def scheduler(p: Pass) -> list[Write]:
     if nodes and not any(node.ready for node in nodes):
         return []
     bound = [pod for pod in pods if text(spec(pod), "nodeName")]
+    held = {node.name: node.held for node in nodes}
+    for pod in bound:
+        if (ports := host_ports(pod)) and (node := text(spec(pod), "nodeName")) in held:
+            held[node].hold(ports)
     total = Counter(text(spec(pod), "nodeName") for pod in bound)
     of_owner = Counter((owner(pod), text(spec(pod), "nodeName")) for pod in bound)
     writes: list[Write] = []
     for pod in waiting:
-        fitting, why = feasible(wish(pod), nodes)
+        wanted = wish(pod)
+        fitting, why = feasible(wanted, nodes)
         if not fitting:
             writes += _unschedulable(pod, why, p.now)
             continue
@@ -87,6 +97,7 @@ def scheduler(p: Pass) -> list[Write]:
         best = min(fitting, key=lambda name: (of_owner[key, name], total[name], name))
         total[best] += 1
         of_owner[key, best] += 1
+        held[best].hold(wanted.ports)
         writes.append(Update(_bound(pod, best, p.now)))
     return writes
 
@@ -108,6 +119,7 @@ def candidate(node: Json) -> Candidate:
         not flag(spec(node), "unschedulable"),
         labels_of(node),
         pod_range(node),
+        HeldPorts(),
     )
 
 
@@ -115,7 +127,8 @@ def wish(pod: Json) -> Wish:
     """What a pod asks of its node."""
     fixed = annotations_of(pod).get(POD_IP_ANNOTATION)
     address = address_or_none(fixed) if fixed else 0
-    return Wish(strings(spec(pod), "nodeSelector"), -1 if address is None else address)
+    selector = strings(spec(pod), "nodeSelector")
+    return Wish(selector, -1 if address is None else address, host_ports(pod))
 
 
 def feasible(wanted: Wish, nodes: Sequence[Candidate]) -> tuple[list[str], str]:

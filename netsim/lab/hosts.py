@@ -39,6 +39,11 @@ def node_hosts(name: str, address: int) -> str:
     return LOCALHOST + f"{show_address(address)}\t{short_hostname(name)}\n"
 
 
+def host_pod_hosts(node: str, address: int) -> str:
+    """/etc/hosts of a pod on its node's network."""
+    return "# Kubernetes-managed hosts file (host network).\n" + node_hosts(node, address)
+
+
 def pod_resolv_conf(namespace: str, nameserver: int, domain: str) -> str:
     """/etc/resolv.conf of a pod with dnsPolicy ClusterFirst."""
     return (

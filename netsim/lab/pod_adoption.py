@@ -9,7 +9,6 @@ from typing import NamedTuple
 from netsim.api.fields import Json
 from netsim.api.meta import ObjectKey
 from netsim.api.pods import Pod
-from netsim.controllers.ipam import host_network
 from netsim.controllers.objects import is_true, status
 from netsim.controllers.routes import SANDBOX_READY
 from netsim.lab import pod_status
@@ -36,8 +35,6 @@ class Known(NamedTuple):
     @property
     def place(self) -> str:
         """Init's key of the sandbox that the pod runs in."""
-        if host_network(self.stored):
-            return f"node/{self.pod.spec.node}"
         return f"pod/{self.pod.namespace}/{self.pod.name}"
 
     def where(self, name: str) -> Place:
@@ -83,11 +80,11 @@ def adopt(
     """
     found = Adoption()
     for uid, each in known.items():
-        run = found.runs[uid] = PodRun(uid, each.place)
+        run = found.runs[uid] = PodRun(uid, each.place, ip=each.pod.ip)
         if "startTime" not in status(each.stored):
             found.untouched.add(uid)
         there = is_true(each.stored, SANDBOX_READY)
-        if there and (host_network(each.stored) or each.place in sandboxes):
+        if there and each.place in sandboxes:
             run.sandbox = Sandbox.PRESENT
         for container in each.pod.spec.containers:
             run.containers[container.name] = pod_status.recalled(each.stored, container.name)

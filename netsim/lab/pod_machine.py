@@ -81,12 +81,13 @@ class PodRun:
 
     `attached`: the revision from which on the sandbox has a row; `detached`: from which on it has
     none, 0 while it has. `stopping`: the revision at which the deletion was seen, and when.
-    `place` is init's key of the sandbox: the node's for a pod on its node's network.
+    `place` is init's key of the sandbox, `ip` the pod's address when it was made.
     """
 
     uid: str
     place: str = ""
     sandbox: Sandbox = Sandbox.ABSENT
+    ip: str = ""
     attached: int = 0
     detached: int = 0
     detached_s: float = 0.0
@@ -144,6 +145,8 @@ def decide(pod: Pod | None, run: PodRun, now_s: float, published: int) -> Decisi
         if now_s < run.retry_s:
             return Decision([], run.retry_s)
         return Decision([Action(Do.MAKE_SANDBOX)])
+    if run.ip != pod.ip:  # its node has another address, say
+        return _release(run, now_s, published, [])
     if published < run.attached:
         return NOTHING
     return _keep_running(pod, run, now_s)

@@ -11,9 +11,11 @@ from pathlib import Path
 from netsim.errors import NetsimError
 from netsim.lab import init_messages as m
 from netsim.lab import names
+from netsim.lab.infrastructure import node_key
 from netsim.lab.init_client import Exited, ExitWatch, InitClient, ProcessRecord
 from netsim.lab.init_starts import Starts
-from netsim.lab.sandbox import Maker, PodNet
+from netsim.lab.pod_nets import HostPodNet, SandboxNet, host_recipe
+from netsim.lab.sandbox import Fds, Maker, PodNet
 from netsim.linux import ns
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class PodSandboxes:
         self._maker = maker
         self._names = ThreadPoolExecutor(1, thread_name_prefix="names")  # in order; nobody waits
 
-    async def create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
+    async def create(self, pods: Sequence[tuple[str, SandboxNet]]) -> list[str]:
         """Make sandboxes; for each what went wrong, empty if nothing did."""
         groups = [pods[first : first + TOGETHER] for first in range(0, len(pods), TOGETHER)]
         made = await asyncio.gather(*(asyncio.to_thread(self._create, group) for group in groups))
@@ -51,11 +53,14 @@ class PodSandboxes:
         """The sandboxes that there are."""
         return [*await asyncio.to_thread(self._init.keys)]
 
-    def _create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
+    def _create(self, pods: Sequence[tuple[str, SandboxNet]]) -> list[str]:
         made: dict[str, Mapping[str, int]] = {}
         problems: dict[str, str] = {}
-        found = self._maker().create_pods([pod for _, pod in pods])
-        for (key, _), sandbox in zip(pods, found, strict=True):
+        own = [(key, pod) for key, pod in pods if isinstance(pod, PodNet)]
+        of_own = self._maker().create_pods([pod for _, pod in own])
+        found: dict[str, Fds | Exception] = dict(zip(dict(own), of_own, strict=True))
+        found |= {key: self._of_node(pod) for key, pod in pods if isinstance(pod, HostPodNet)}
+        for key, sandbox in found.items():
             if isinstance(sandbox, Exception):
                 problems[key] = str(sandbox)
             else:
@@ -68,6 +73,17 @@ class PodSandboxes:
             for fds in made.values():
                 ns.close_all(fds)
         return [problems.get(key, "") for key, _ in pods]
+
+    def _of_node(self, pod: HostPodNet) -> Fds | Exception:
+        """A sandbox that shares its node's, or what went wrong."""
+        try:
+            node = self._init.get(node_key(pod.node))
+        except (OSError, NetsimError) as error:
+            return error
+        try:
+            return self._maker().make([host_recipe(pod, node)])[0]
+        finally:
+            ns.close_all(node)
 
     def _name(self, kept: Mapping[str, Mapping[str, int]]) -> None:
         for key, numbers in kept.items():

@@ -169,11 +169,15 @@ class Maker:
 
     def create_pod(self, pod: PodNet) -> Fds:
         """A pod: `net`, `uts`, `mnt`, `tun` (eth0)."""
-        return self._run(self._create_pod, pod)
+        return _made(self.create_pods([pod])[0])
 
     def create_pods(self, pods: Sequence[PodNet]) -> list[Fds | OSError]:
         """Many of them for one change of threads; for each that failed, what went wrong."""
-        return self._run(self._create_pods, pods)
+        return self.make([_pod_recipe(pod) for pod in pods])
+
+    def make(self, recipes: Sequence[sandboxes.Recipe]) -> list[Fds | OSError]:
+        """Sandboxes by their recipes; for each that failed, what went wrong."""
+        return self._run(self._make, recipes)
 
     def update_routes(self, what: str, fds: Mapping[str, int], wanted: Sequence[Route]) -> int:
         """Make the routes of a sandbox equal `wanted` (see node_routes); how many changed."""
@@ -210,11 +214,8 @@ class Maker:
             syscalls.umount("/sys", syscalls.MNT_DETACH)
         self._home = ns.open_current()
 
-    def _create_pods(self, pods: Sequence[PodNet]) -> list[Fds | OSError]:
-        return sandboxes.make([_pod_recipe(pod) for pod in pods], self._home["mnt"])
-
-    def _create_pod(self, pod: PodNet) -> Fds:
-        return _made(self._create_pods([pod])[0])
+    def _make(self, recipes: Sequence[sandboxes.Recipe]) -> list[Fds | OSError]:
+        return sandboxes.make(recipes, self._home["mnt"])
 
     def _create_fabric(self, link_mtu: int) -> Fds:
         with _Opened("fabric") as fds:
@@ -231,7 +232,7 @@ class Maker:
         with _Opened(what) as fds:
             wire = self._fabric_netlink(fabric)
             recipe = _host_recipe(what, node.name, node.address, NODE_SYSCTLS)
-            fds.update(_made(sandboxes.make([recipe], self._home["mnt"])[0]))
+            fds.update(_made(self._make([recipe])[0]))
             self._plug(wire, node, fds["net"])
             fds["cni"] = tun.open_tun("cni0")
             if node.has_tunnel:
@@ -277,7 +278,7 @@ class Maker:
         with _Opened(what) as fds:
             wire = self._fabric_netlink(fabric)
             recipe = _host_recipe(what, client.name, client.address, ())
-            fds.update(_made(sandboxes.make([recipe], self._home["mnt"])[0]))
+            fds.update(_made(self._make([recipe])[0]))
             self._plug(wire, client, fds["net"])
             with Netlink() as netlink:
                 netlink.execute(outside.links(client, routes))

@@ -18,13 +18,10 @@ from typing import Protocol
 
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import ObjectKey, key_of
-from netsim.api.pods import Pod
 from netsim.backends.base import Backend
 from netsim.controllers.base import lab_of
 from netsim.controllers.changes import Tracker
-from netsim.controllers.ipam import host_network
 from netsim.controllers.objects import deleting, uid_of
-from netsim.controllers.routes import overlay_mtu, wire_segments
 from netsim.errors import NetsimError
 from netsim.lab import pod_status
 from netsim.lab.container_runner import Ask, ContainerRunner, Exit, Processes
@@ -40,7 +37,7 @@ from netsim.lab.pod_machine import (
     container_of,
     decide,
 )
-from netsim.lab.sandbox import PodNet
+from netsim.lab.pod_nets import SandboxNet, sandbox_net
 from netsim.lab.timing import Clock, Timer
 from netsim.store.base import Delete, Store, Update, View, Write
 
@@ -48,7 +45,6 @@ log = logging.getLogger(__name__)
 # Sandboxes made before the data plane hears of them: the first pods start while others are made.
 BATCH = 128
 WATCH_RETRY_S, STORE_RETRY_S = 0.2, 1.0
-DNS_OFFSET = 10  # the cluster's DNS server is the tenth address of the service range
 # A revision that is not known before the status that says so is written.
 UNWRITTEN = 1 << 62
 
@@ -56,7 +52,7 @@ UNWRITTEN = 1 << 62
 class Sandboxes(Protocol):
     """Who makes and keeps sandboxes: Maker and init, by init's keys."""
 
-    async def create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
+    async def create(self, pods: Sequence[tuple[str, SandboxNet]]) -> list[str]:
         """Make sandboxes; for each what went wrong, empty if nothing did."""
 
     async def drop(self, keys: Sequence[str]) -> None:
@@ -233,34 +229,23 @@ class Workloads:
 
     def _begin_batch(self, lab: Lab) -> asyncio.Task[list[tuple[PodRun, str]]] | None:
         """Make some of those that are due: each with what went wrong; None when none is."""
-        batch: list[tuple[PodRun, PodNet]] = []
+        batch: list[tuple[PodRun, SandboxNet]] = []
+        backend = self._backends[lab.backend.name]
         for uid in list(self._to_make):
             run, known = self._runs.get(uid), self._known.get(uid)
             if known is None or run is None or run.sandbox is not Sandbox.ABSENT:
                 del self._to_make[uid]
             elif len(batch) == BATCH:
                 break
-            elif self._holders.setdefault(run.place, uid) == uid or host_network(known.stored):
+            elif self._holders.setdefault(run.place, uid) == uid:
                 del self._to_make[uid]
-                run.sandbox = Sandbox.CHANGING
-                batch.append((run, self._pod_net(lab, known.pod)))
+                run.sandbox, run.ip = Sandbox.CHANGING, known.pod.ip
+                batch.append((run, sandbox_net(lab, backend, known.pod)))
         return asyncio.get_running_loop().create_task(self._make(batch)) if batch else None
 
-    async def _make(self, batch: Sequence[tuple[PodRun, PodNet]]) -> list[tuple[PodRun, str]]:
-        own = [(run.place, net) for run, net in batch if run.place.startswith("pod/")]
-        made = await self._sandboxes.create(own) if own else []
-        problems = {key: problem for (key, _), problem in zip(own, made, strict=True)}
-        return [(run, problems.get(run.place, "")) for run, _ in batch]
-
-    def _pod_net(self, lab: Lab, pod: Pod) -> PodNet:
-        return PodNet(
-            name=pod.hostname,
-            namespace=pod.namespace,
-            address=pod.address or 0,
-            mtu=overlay_mtu(lab, backend := self._backends[lab.backend.name]),
-            nameserver=lab.service_cidr.base + DNS_OFFSET,
-            segments=wire_segments(lab, backend),
-        )
+    async def _make(self, batch: Sequence[tuple[PodRun, SandboxNet]]) -> list[tuple[PodRun, str]]:
+        problems = await self._sandboxes.create([(run.place, net) for run, net in batch])
+        return [(run, problem) for (run, _), problem in zip(batch, problems, strict=True)]
 
     def _made(self, run: PodRun, problem: str) -> None:
         run.problem = problem
@@ -269,7 +254,7 @@ class Workloads:
             run.sandbox, run.retry_s = Sandbox.ABSENT, self._clock.now() + SANDBOX_RETRY_S
             self._holders.pop(run.place, None)
         else:
-            run.sandbox, run.attached = Sandbox.PRESENT, UNWRITTEN
+            run.sandbox, run.attached, run.detached = Sandbox.PRESENT, UNWRITTEN, 0
         self._soil(run.uid)
         self._step(run.uid)
 
@@ -278,7 +263,7 @@ class Workloads:
         while self._to_drop:
             runs = [self._runs[uid] for uid in self._to_drop]
             try:
-                await self._sandboxes.drop([r.place for r in runs if r.place.startswith("pod/")])
+                await self._sandboxes.drop([run.place for run in runs])
             except (OSError, NetsimError):
                 log.exception("sandboxes cannot be dropped now")
                 await self._clock.sleep(SANDBOX_RETRY_S)

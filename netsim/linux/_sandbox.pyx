@@ -14,6 +14,7 @@ cdef extern from "sandbox/sandbox.h" nogil:
         const char *text
 
     struct sandbox_recipe:
+        int net, uts
         const char *hostname
         sandbox_text *files
         sandbox_text *sysctls
@@ -36,8 +37,8 @@ cdef extern from "sandbox/sandbox.h" nogil:
 def make(list recipes, int home):
     """Sandboxes: (net, uts, mnt, tun, errno, step, what, reply), descriptors or an errno not 0.
 
-    Recipes are (hostname, files, sysctls, tun, tun_index, requests), all text as bytes; files and
-    sysctls are (name, text) pairs. OSError: none could be begun.
+    Recipes are (net, uts, hostname, files, sysctls, tun, tun_index, requests), all text as bytes;
+    files and sysctls are (name, text) pairs. OSError: none could be begun.
     """
     cdef size_t count = len(recipes)
     cdef int error
@@ -61,7 +62,7 @@ def make(list recipes, int home):
 cdef int convert(sandbox_recipe *to, tuple recipe) except -1:
     """Pointers into the recipe's bytes, which must outlive them."""
     cdef bytes hostname, tun, requests
-    hostname, files, sysctls, tun, to.tun_index, requests = recipe
+    to.net, to.uts, hostname, files, sysctls, tun, to.tun_index, requests = recipe
     to.hostname = hostname
     to.tun = tun
     to.requests, to.requests_bytes = <const char *>requests, len(requests)

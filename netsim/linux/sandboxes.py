@@ -14,7 +14,8 @@ class Recipe(NamedTuple):
     """New namespaces with `hostname`, /sys, `files` (those that /etc has) and `sysctls` (net/...).
 
     `tun` is a TUN device with the index `tun_index`, empty for none; `requests` go to rtnetlink
-    after it is there. `what` names the sandbox in errors.
+    after it is there. `what` names the sandbox in errors. `net` and `uts` are another sandbox's, to
+    be shared, or -1: then the hostname is that one's.
     """
 
     what: str
@@ -24,6 +25,8 @@ class Recipe(NamedTuple):
     tun: str = ""
     tun_index: int = 0
     requests: Sequence[Request] = ()
+    net: int = -1
+    uts: int = -1
 
 
 def make(recipes: Sequence[Recipe], home: int) -> list[dict[str, int] | OSError]:
@@ -38,6 +41,8 @@ def make(recipes: Sequence[Recipe], home: int) -> list[dict[str, int] | OSError]
 
 def _encoded(recipe: Recipe) -> _sandbox.Recipe:
     return (
+        recipe.net,
+        recipe.uts,
         recipe.hostname.encode(),
         tuple([(name.encode(), text.encode()) for name, text in recipe.files.items()]),
         tuple([(name.encode(), text.encode()) for name, text in recipe.sysctls]),

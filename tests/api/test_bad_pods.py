@@ -60,11 +60,22 @@ PODS = [
         ],
     ),
     Case(
-        "host network",
-        POD + CONTAINERS + "  hostNetwork: true\n",
+        "host ports of a pod on its node's network, and twice the same",
+        POD
+        + "  hostNetwork: true\n  containers:\n  - name: c\n    ports:\n"
+        + "    - {containerPort: 80, hostPort: 81, hostIP: here}\n"
+        + "    - {containerPort: 90, hostPort: 90}\n    - {containerPort: 90, hostPort: 70000}\n"
+        + "    - {containerPort: 90, hostPort: 90}\n",
         [
-            "t:6:3: error: spec.hostNetwork: Forbidden: host network pods are not supported yet"
-            " (leave it out: the pod gets an address of its own)"
+            "t:9:37: error: spec.containers[0].ports[0].hostPort: Invalid value: 81: must match"
+            " `containerPort` when `hostNetwork` is true",
+            't:9:49: error: spec.containers[0].ports[0].hostIP: Invalid value: "here": must be a'
+            " valid IPv4 address, (e.g. 10.9.8.7)",
+            "t:11:37: error: spec.containers[0].ports[2].hostPort: Invalid value: 70000: must be"
+            " between 1 and 65535, inclusive",
+            "t:11:37: error: spec.containers[0].ports[2].hostPort: Invalid value: 70000: must match"
+            " `containerPort` when `hostNetwork` is true",
+            't:12:37: error: spec.containers[0].ports[3].hostPort: Duplicate value: "TCP//90"',
         ],
     ),
     Case(

@@ -12,7 +12,7 @@ from netsim.controllers.objects import status
 from netsim.controllers.ranges import next_free
 from netsim.store.base import Update
 from netsim.store.memory import ObjectStore
-from tests.controllers.world import look, node, pod
+from tests.controllers.world import container, look, node, pod
 
 NODE = node("a", cidr="10.244.3.0/24", ip="172.18.0.2", ready=True)
 SMALL = node("s", cidr="10.0.0.0/29", ip="172.18.0.3", ready=True)
@@ -75,6 +75,20 @@ def test_a_fixed_address_that_cannot_be_had_is_said_and_not_again() -> None:
 
 def test_pods_on_the_nodes_network_have_its_address() -> None:
     assert given_to(NODE, pod("p", on="a", hostNetwork=True)) == {"p": "172.18.0.2"}
+
+
+def test_a_pod_that_was_bound_by_hand_waits_for_its_host_port() -> None:
+    one = container("main", {"containerPort": 80, "hostPort": 80, "protocol": "TCP"})
+    first = pod("z", on="a", ip="10.244.3.9", containers=[one])
+    second = pod("p", on="a", containers=[one])
+    why = "node(s) didn't have free ports for the requested pod ports"
+    assert messages(NODE, second, first) == {"p": why}
+    writes = [w.obj for w in ipam(look(NODE, second, first)) if isinstance(w, Update)]
+    (refused,) = (obj for obj in writes if name_of(obj) == "p")
+    assert text(status(refused), "reason") == "NodePorts"
+    assert given_to(NODE, refused) == {"p": "10.244.3.2"}
+    both = [pod(name, on="a", containers=[one], hostNetwork=True) for name in "qr"]
+    assert given_to(NODE, *both) == {"q": "172.18.0.2", "r": ""}
 
 
 def test_pods_without_a_usable_node_wait() -> None:

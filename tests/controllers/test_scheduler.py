@@ -9,7 +9,7 @@ from netsim.api.meta import name_of
 from netsim.controllers.objects import condition, is_true, spec
 from netsim.controllers.scheduler import scheduler
 from netsim.store.base import Update
-from tests.controllers.world import look, node, owned_by, pod
+from tests.controllers.world import container, look, node, owned_by, pod
 
 READY = [node(n, cidr=f"10.244.{i}.0/24", ready=True) for i, n in enumerate("abc")]
 WEB = owned_by("ReplicaSet", "web")
@@ -83,6 +83,42 @@ FILTERS = [
         "1 node(s) were unschedulable",
     ),
 ]
+
+
+def at(port: int, ip: str = "", protocol: str = "TCP") -> Json:
+    """A container with a host port."""
+    given = {"hostIP": ip} if ip else {}
+    return container("main", {"containerPort": 1, "hostPort": port, "protocol": protocol, **given})
+
+
+HOLDER = at(80, "172.18.0.2")
+CLASHES = [
+    ("the same", HOLDER, at(80, "172.18.0.2"), True),
+    ("another address", HOLDER, at(80, "127.0.0.1"), False),
+    ("any address", HOLDER, at(80), True),
+    ("one of any", at(80), at(80, "127.0.0.1"), True),
+    ("any, written out", at(80, "0.0.0.0"), at(80, "127.0.0.1"), True),
+    ("another protocol", at(80), at(80, "", "SCTP"), False),
+    ("another number", at(80), at(81), False),
+    ("none", at(80), container(), False),
+]
+
+
+@pytest.mark.parametrize(("held", "wanted", "clash"), [c[1:] for c in CLASHES])
+def test_host_ports_that_clash(held: Json, wanted: Json, clash: bool) -> None:
+    there, waiting = pod("q", on="a", containers=[held]), pod("p", containers=[wanted])
+    if clash:
+        why = "1 node(s) didn't have free ports for the requested pod ports"
+        assert refusal(READY[0], there, waiting) == f"0/1 nodes are available: {why}."
+    else:
+        assert bound(READY[0], there, waiting) == {"p": "a"}
+
+
+def test_pods_with_one_host_port_go_to_different_nodes() -> None:
+    pods = [pod(f"p{i}", containers=[at(80)]) for i in range(4)]
+    assert sorted(bound(*READY, *pods).values()) == ["a", "b", "c"]
+    ended = pod("done", on="a", phase="Failed", containers=[at(80)])
+    assert bound(READY[0], ended, pods[0]) == {"p0": "a"}
 
 
 @pytest.mark.parametrize(

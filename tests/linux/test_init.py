@@ -18,6 +18,7 @@ from netsim.errors import ConflictError, NotFoundError
 from netsim.lab import init_messages as m
 from netsim.lab.init_client import ExitWatch, ProcessRecord
 from netsim.lab.init_services import Service
+from netsim.lab.pod_nets import HostPodNet, host_recipe
 from netsim.lab.sandbox import Maker
 from netsim.linux import ns
 from tests.linux.conftest import InitLab, StartLab, pod, python
@@ -205,6 +206,26 @@ def test_dropping_a_sandbox_ends_daemons_in_it_and_nobody_else(
     assert select.select([inside], [], [], 5)[0] == [inside]
     os.close(inside)
     assert [record.key for record in lab.client.processes() if record.running] == ["out"]
+
+
+@pytest.mark.parametrize("dropped", ["pod/default/on-host", "node/node1"])
+def test_a_shared_network_is_its_first_owners(
+    lab: InitLab, maker: Maker, watch: ExitWatch, dropped: str
+) -> None:
+    """A pod on its node's network takes its own programs along, the node everybody's."""
+    node = maker.create_pod(pod())
+    (shared,) = maker.make([host_recipe(HostPodNet("on-host", "default", "pod-0", 1), node)])
+    assert not isinstance(shared, OSError)
+    boxes = {"node/node1": node, "pod/default/on-host": shared}
+    for key, fds in boxes.items():
+        lab.client.put(key, fds)
+        ns.close_all(fds)
+        lab.client.spawn(key, ["sleep", "100"], ENV, sandbox=key)
+    lab.client.drop(dropped)
+    left = ["node/node1"] if dropped.startswith("pod") else []
+
+    exits(watch, len(boxes) - len(left))
+    assert [record.key for record in lab.client.processes() if record.running] == left
 
 
 def name_of(pid: str) -> str:

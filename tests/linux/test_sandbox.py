@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from netsim.lab.pod_nets import HostPodNet, host_recipe
 from netsim.lab.sandbox import Maker, NodeNet, PeerNet, node_routes
 from netsim.linux import net, ns
 from netsim.linux.netlink import Netlink
@@ -78,6 +79,20 @@ def wait_until(what: Callable[[], bool], seconds: float = 10) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def test_a_pod_on_its_nodes_network_has_its_own_files_only(maker: Maker) -> None:
+    with held(maker.create_pod(pod(name="node-1"))) as node:
+        box = HostPodNet("web", "default", "node-1", ip("10.0.0.9"))
+        (made,) = maker.make([host_recipe(box, node)])
+        assert not isinstance(made, OSError)
+        with held(made) as fds:
+            for kind in ("net", "uts"):
+                assert ns.identity(fds[kind]) == ns.identity(node[kind])
+            assert ns.identity(fds["mnt"]) != ns.identity(node["mnt"])
+            assert run(fds, "hostname") == "node-1\n"
+            assert run(fds, "cat", "/etc/hosts").endswith("10.0.0.9\tnode-1\n")
+            assert run(fds, "ls", "/sys/class/net").split() == ["eth0", "lo"]
 
 
 def test_a_pod_has_its_address_name_and_files(maker: Maker) -> None:

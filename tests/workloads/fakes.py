@@ -21,7 +21,7 @@ from netsim.controllers import all_controllers
 from netsim.controllers.base import Pass, settle
 from netsim.controllers.clock import rfc3339
 from netsim.errors import NotFoundError
-from netsim.lab.sandbox import PodNet
+from netsim.lab.pod_nets import SandboxNet
 from netsim.lab.workloads import Workloads
 from netsim.store.memory import ObjectStore
 from tests.controllers.world import START_S
@@ -88,11 +88,11 @@ class SteppedClock:
 
 class FakeSandboxes:
     def __init__(self) -> None:
-        self.there: dict[str, PodNet] = {}
+        self.there: dict[str, SandboxNet] = {}
         self.fail: str = ""
         self.log: list[str] = []
 
-    async def create(self, pods: Sequence[tuple[str, PodNet]]) -> list[str]:
+    async def create(self, pods: Sequence[tuple[str, SandboxNet]]) -> list[str]:
         await asyncio.sleep(0)
         if self.fail:
             return [self.fail for _ in pods]

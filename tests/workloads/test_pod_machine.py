@@ -37,7 +37,7 @@ def parsed(**fields: object) -> Pod:
 
 
 def run(sandbox: Sandbox = Sandbox.PRESENT, **fields: object) -> PodRun:
-    made = PodRun("uid", "pod/default/p", sandbox)
+    made = PodRun("uid", "pod/default/p", sandbox, "10.0.0.2")
     for name, value in fields.items():
         setattr(made, name, value)
     return made
@@ -80,6 +80,13 @@ CASES: list[tuple[str, Pod | None, PodRun, int, Decision]] = [
     ),
     ("programs wait for the row", LIVE, run(attached=5), 4, Decision([])),
     ("programs start with the row", LIVE, run(attached=5), 5, Decision([START])),
+    (
+        "with another address it gets another sandbox",
+        parsed(ip="10.0.0.3"),
+        run(containers=busy()),
+        5,
+        Decision([Action(Do.DETACH)]),
+    ),
     ("what runs is left alone", LIVE, run(containers=busy()), 5, Decision([])),
     (
         "what is being started too",

@@ -7,10 +7,13 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
+from netsim.api.addresses import parse_address
 from netsim.api.fields import Json, items, mapping, number, text
 from netsim.api.meta import ObjectKey
 from netsim.controllers.objects import condition, is_true, status, uid_of
 from netsim.errors import NetsimError, NotFoundError
+from netsim.lab.pod_nets import HostPodNet
+from netsim.lab.sandbox import PodNet
 from netsim.store.base import Write
 from tests.controllers.world import (
     container,
@@ -30,6 +33,7 @@ def test_a_pod_comes_up(tmp_path: Path) -> None:
         p = m.pod("p")
         assert m.sandboxes.log == ["create pod/default/p"]
         net = m.sandboxes.there["pod/default/p"]
+        assert isinstance(net, PodNet)
         assert (net.name, net.namespace, net.mtu) == ("p", "default", 1450)
         assert m.process("p").sandbox == "pod/default/p"
         assert text(status(p), "phase") == "Running"
@@ -281,16 +285,35 @@ def test_environment_and_output(tmp_path: Path) -> None:
     play(tmp_path, scenario, program(hostname="box", labels={"app": "web"}, containers=[one]))
 
 
-def test_a_pod_on_its_nodes_network_has_no_sandbox_of_its_own(tmp_path: Path) -> None:
+def test_a_pod_on_its_nodes_network_shares_its_nodes_sandbox(tmp_path: Path) -> None:
     async def scenario(m: Machine) -> None:
         await m.run()
-        assert m.process("p").sandbox == "node/node1"
-        assert m.sandboxes.log == []
+        wanted = HostPodNet("p", "default", "node1", parse_address("172.18.0.2"))
+        assert m.sandboxes.there == {"pod/default/p": wanted}
+        assert m.process("p").sandbox == "pod/default/p"
+        assert m.process("p").env["HOSTNAME"] == "node1"
         assert is_true(m.pod("p"), "Ready")
         m.delete("p")
         await m.run()
         assert not m.has_pod("p")
-        assert m.sandboxes.log == []
+        assert m.sandboxes.there == {}
+
+    play(tmp_path, scenario, program(hostNetwork=True))
+
+
+def test_a_pod_moves_into_its_nodes_new_sandbox(tmp_path: Path) -> None:
+    async def scenario(m: Machine) -> None:
+        await m.run()
+        node = m.store.view().get(ObjectKey("Node", "", "node1"))
+        assert node is not None
+        addresses = [{"type": "InternalIP", "address": "172.18.0.9"}]
+        m.store.update({**node, "status": {**status(node), "addresses": addresses}})
+        await m.run()
+        key = "pod/default/p"
+        assert m.sandboxes.log == [f"create {key}", f"drop {key}", f"create {key}"]
+        assert m.sandboxes.there[key] == HostPodNet(
+            "p", "default", "node1", parse_address("172.18.0.9")
+        )
 
     play(tmp_path, scenario, program(hostNetwork=True))
 
