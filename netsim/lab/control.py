@@ -15,6 +15,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from bisect import bisect_left
@@ -154,6 +155,10 @@ class Control:
 
     def _open_node(self, node: str) -> dict[str, int]:
         return self.init.get(node_key(node))
+
+    async def dial(self, node: str) -> socket.socket:
+        """A TCP socket that speaks from a node, from the first one if none is named."""
+        return await self._probe_sockets.make(node or min(self.infrastructure.nodes_up, default=""))
 
     def exists(self, obj: Json) -> bool:
         """Whether an object is still there, not another one of its name."""

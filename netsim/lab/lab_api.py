@@ -77,7 +77,7 @@ class LabApi:
         """Kubernetes' API and ours in one application."""
         control = self._control
         logs = PodLogs(control.state / "logs" / "pods", control.exists)
-        app = create_app(control.store, self._admission, Hooks(pod_log=logs))
+        app = create_app(control.store, self._admission, Hooks(logs, control.dial))
         app.router.add_get("/netsim/status", self.status)
         app.router.add_get("/netsim/wait", self.wait)
         app.router.add_post("/netsim/apply", self.apply)

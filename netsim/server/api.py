@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -42,13 +43,19 @@ class LogOptions:
 
 
 PodLog = Callable[[Json, LogOptions], AsyncIterator[bytes]]
+Dial = Callable[[str], Awaitable[socket.socket]]
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the API passes on to who runs the lab. None: the lab cannot do that."""
+    """What the API passes on to who runs the lab. None: the lab cannot do that.
+
+    `dial` makes a TCP socket that speaks from the node of this name, or from any if it is empty
+    (OSError or NetsimError if there is none).
+    """
 
     pod_log: PodLog | None = None
+    dial: Dial | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from netsim.api.fields import Json
 from netsim.api.meta import KINDS, Kind
-from netsim.server import discovery, read, remove, subresources, write
+from netsim.server import discovery, proxy, read, remove, subresources, write
 from netsim.server.api import Admit, Api, Handler, Hooks, Operation, Target
 from netsim.server.codec import to_json
 from netsim.server.paths import SUBRESOURCES, prefix
@@ -59,7 +59,9 @@ PARTS: Mapping[str, Methods] = {
     "log": {"GET": subresources.pod_log},
     "binding": {"POST": subresources.bind_pod},
     "eviction": {"POST": subresources.evict_pod},
+    "proxy": dict.fromkeys(proxy.METHODS, proxy.forward),
 }
+BEHIND = {"proxy": "{path:(?:/.*)?}"}  # of a part's path
 
 
 def accept_all(view: View, operation: Operation, new: Json, old: Json | None) -> Json:
@@ -147,7 +149,8 @@ def _add_kind(app: web.Application, kind: Kind) -> None:
     _add(app, f"{base}/{kind.plural}", kind, COLLECTION)
     _add(app, f"{base}/{kind.plural}/{{name}}", kind, OBJECT)
     for part in SUBRESOURCES.get(kind.name, ()):
-        _add(app, f"{base}/{kind.plural}/{{name}}/{part}", kind, PARTS[part])
+        path = f"{base}/{kind.plural}/{{name}}/{part}{BEHIND.get(part, '')}"
+        _add(app, path, kind, PARTS[part])
 
 
 def _add(app: web.Application, path: str, kind: Kind, methods: Methods) -> None:

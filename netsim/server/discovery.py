@@ -26,6 +26,7 @@ SUBRESOURCE_VERBS = {
     "log": ("get",),
     "binding": ("create",),
     "eviction": ("create",),
+    "proxy": ("create", "delete", "get", "patch", "update"),
 }
 # subresources whose body is an object of another kind
 FOREIGN = {
@@ -121,7 +122,7 @@ def _entries(kind: Kind) -> Iterator[dict[str, object]]:
             "name": f"{kind.plural}/{part}",
             "singularName": "",
             "namespaced": kind.namespaced,
-            "kind": name,
+            "kind": f"{name}ProxyOptions" if part == "proxy" else name,
             "verbs": list(SUBRESOURCE_VERBS[part]),
         }
         if version:

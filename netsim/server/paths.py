@@ -12,8 +12,8 @@ SUBRESOURCES: dict[str, tuple[str, ...]] = {
     "Node": ("status",),
     "Namespace": ("status",),
     "ServiceCIDR": ("status",),
-    "Pod": ("status", "log", "binding", "eviction"),
-    "Service": ("status",),
+    "Pod": ("status", "log", "binding", "eviction", "proxy"),
+    "Service": ("status", "proxy"),
     "Deployment": ("status", "scale"),
     "ReplicaSet": ("status", "scale"),
 }

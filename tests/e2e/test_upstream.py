@@ -7,6 +7,7 @@ what a Service does with them meanwhile.
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -135,6 +136,26 @@ def test_a_service_becomes_a_node_port_of_two_protocols(upstream: World) -> None
     upstream.heard(OUTSIDE, f"{NODE2}:30100", {"web-1", "web-2"})
     with asker(upstream.lab, OUTSIDE, "udp_client.py", NODE1, "30100") as udp:
         assert udp.ask("hostname").startswith("web-")
+
+
+def test_the_api_leads_into_pods_and_services(upstream: World) -> None:
+    """C-199: by port's name and number, to a pod, and with nobody there."""
+    upstream.lab.apply([service("led", "web", HTTP), service("idle", "nobody", HTTP)])
+
+    def ask(what: str) -> str:
+        socket = f"/run/netsim/{upstream.lab.name}/api.sock"
+        url = f"http://lab/api/v1/namespaces/default/{what}"
+        argv = ["curl", "-s", "--unix-socket", socket, url]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    upstream.heard("asker", cluster_ip(upstream, "led"), {"web-1", "web-2"})
+    for port in ("p0", "80"):
+        assert ask(f"services/led:{port}/proxy/hostname") in ("web-1", "web-2")
+    for pod in ("pods/web-1", "pods/web-2:8080"):
+        assert ask(f"{pod}/proxy/hostname") == pod.partition("/")[2].partition(":")[0]
+    assert ask("pods/web-2:8080/proxy/clientip").startswith("10.244.1.1:"), "from its node"
+    assert "no endpoints available for service" in ask("services/idle:80/proxy/")
+    assert ":9999: connect: connection refused" in ask("pods/web-1:9999/proxy/")
 
 
 def test_services_are_served_on_addresses_of_another_range(upstream: World) -> None:
