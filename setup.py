@@ -127,11 +127,15 @@ class BuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         directives = {"language_level": "3", "linetrace": FLAVOUR.linetrace}
         pyx, *rest = ext.sources
+        where = None if FLAVOUR.linetrace else f"build/cython-{NAME}"  # seen by coverage
+        before = Path(where or "", pyx).with_suffix(".c")
         [made] = cythonize(
             Extension(ext.name, [pyx]),
-            build_dir=None if FLAVOUR.linetrace else f"build/cython-{NAME}",  # seen by coverage
+            build_dir=where,
             compiler_directives=directives,
             quiet=True,
+            # it does not see the .pxd that a .pyx has by way of its package
+            force=before.exists() and before.stat().st_mtime < max(map(os.path.getmtime, PXD)),
         )
         ext.sources = [*made.sources, *rest]
         super().build_extension(ext)

@@ -33,7 +33,8 @@ enum frontend_flags {
 	FRONTEND_EXTERNAL = 1 << 1, /* a node port, external or load balancer's address */
 	FRONTEND_LOCAL = 1 << 2,    /* traffic policy Local */
 	FRONTEND_RANGES = 1 << 3,   /* only from the service's source ranges */
-	FRONTEND_FLAGS = (1 << 4) - 1,
+	FRONTEND_HOST = 1 << 4,     /* a host port: its address is a node's, not a service's */
+	FRONTEND_FLAGS = (1 << 5) - 1,
 };
 
 struct service;

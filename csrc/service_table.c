@@ -210,9 +210,10 @@ static void slots_assign(struct service_table *t, const struct service *old, str
 	}
 }
 
+/* Whether its address is a service's: that of a node port is any, that of a host port a node's. */
 static bool has_address(const struct frontend *f)
 {
-	return (f->key.addr.w[0] | f->key.addr.w[1]) != 0; /* else a node port */
+	return (f->key.addr.w[0] | f->key.addr.w[1]) != 0 && !(f->flags & FRONTEND_HOST);
 }
 
 static void frontend_show(struct service_table *t, const struct frontend *f)

@@ -23,7 +23,7 @@ enum way_in {
 	IN_CLUSTER,        /* cluster IP */
 	IN_CLUSTER_LOCAL,  /* cluster IP, internalTrafficPolicy Local */
 	IN_EXTERNAL,       /* node port, external or load balancer's address */
-	IN_EXTERNAL_LOCAL, /* the same, externalTrafficPolicy Local */
+	IN_EXTERNAL_LOCAL, /* the same, externalTrafficPolicy Local; a host port */
 	WAYS_IN
 };
 
@@ -226,7 +226,7 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	struct endpoint_set set = set_for(n, f, a.local);
 
 	p->service = s;
-	if (UNLIKELY(addr_is_loopback(p->key.dst)))
+	if (UNLIKELY(addr_is_loopback(p->key.dst)) && !(f->flags & FRONTEND_HOST))
 		ctx->node->stats.localhost_node_ports++;
 	if (UNLIKELY(f->flags & FRONTEND_RANGES) && (s->served || n->config.proxy.ranges_first) &&
 	    !in_ranges(n, p)) {

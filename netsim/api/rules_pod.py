@@ -144,10 +144,7 @@ def _check_host_ports(spec: Json, where: Path) -> Iterator[Problem]:
             if port and key in taken:
                 yield duplicate((*path, "hostPort"), key)
             taken.add(key)
-            if port and not flag(spec, "hostNetwork"):
-                message = "ignored: host ports are not supported yet; the port is open in the pod"
-                yield warning((*path, "hostPort"), message)
-            elif port and port != declared.get("containerPort"):
+            if port and flag(spec, "hostNetwork") and port != declared.get("containerPort"):
                 detail = "must match `containerPort` when `hostNetwork` is true"
                 yield invalid((*path, "hostPort"), port, detail)
 

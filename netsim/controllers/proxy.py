@@ -197,6 +197,9 @@ def claims_of(name: Name, row: ServiceRow) -> list[tuple[ServiceKey, Claim]]:
     return wanted
 
 
+NO_ROWS: Mapping[ServiceKey, ServiceRow] = {}
+
+
 class Compiler:
     """The rows of all services, kept up to date from view to view."""
 
@@ -209,6 +212,7 @@ class Compiler:
         self._rows: dict[Name, tuple[ServiceRow, ...]] = {}  # as wanted
         self._claims: dict[ServiceKey, tuple[Claim, ...]] = {}
         self._table: SharedMap[ServiceKey, ServiceRow] = SharedMap()
+        self._host_ports = NO_ROWS
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
@@ -217,12 +221,15 @@ class Compiler:
         """Service ports that have a number."""
         return len(self._names)
 
-    def compile(self, view: View) -> SharedMap[ServiceKey, ServiceRow]:
+    def compile(
+        self, view: View, host_ports: Mapping[ServiceKey, ServiceRow] = NO_ROWS
+    ) -> SharedMap[ServiceKey, ServiceRow]:
         """Rows by key. Unchanged rows are the same objects, and so is an unchanged table.
 
-        Of two services with one address and port the first by namespace and name has it.
+        Of two services with one address and port the first by namespace and name has it; a host
+        port comes before all.
         """
-        touched: set[ServiceKey] = set()
+        touched = self._advance_host_ports(host_ports)
         for name in sorted(self._advance(view)):
             old = self._rows.get(name, ())
             new = self._service(name, view.get(ObjectKey("Service", *name)), old)
@@ -236,6 +243,18 @@ class Compiler:
         if changes:
             self._table = self._table.changed(changes)
         return self._table
+
+    def _advance_host_ports(self, rows: Mapping[ServiceKey, ServiceRow]) -> set[ServiceKey]:
+        """Take in those that changed, each like a service of its own."""
+        touched: set[ServiceKey] = set()
+        if rows is not self._host_ports:
+            before, self._host_ports = self._host_ports, rows
+            for key in before.keys() | rows.keys():
+                row, name = rows.get(key), Name("", str(key))
+                if row != before.get(key):
+                    new = () if row is None else (row._replace(id=self._id(row.name)),)
+                    touched |= self._claim(name, self._rows.get(name, ()), new)
+        return touched
 
     def _claim(
         self, name: Name, old: Sequence[ServiceRow], new: Sequence[ServiceRow]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from netsim.backends.base import Backend
-from netsim.controllers import proxy, routes
+from netsim.controllers import host_port_rows, proxy, routes
 from netsim.dataplane.rows import Tables
 from netsim.store.base import View
 
@@ -36,13 +36,15 @@ class Compiler:
 
     def __init__(self, backends: Mapping[str, Backend]) -> None:
         self._routes = routes.Compiler(backends)
+        self._host_ports = host_port_rows.Compiler()
         self._services = proxy.Compiler()
 
     def compile(self, view: View) -> Tables:
         """What the data plane should run. Parts that did not change are the same objects."""
         found, pods = self._routes.compile(view)
         with collector_paused():
-            services = self._services.compile(view)
+            host_ports = self._host_ports.compile(view, found.nodes)
+            services = self._services.compile(view, host_ports)
         return Tables(
             lab=found.lab,
             nodes=found.nodes,

@@ -53,6 +53,7 @@ cdef extern from "netsim.h" nogil:
         FRONTEND_EXTERNAL
         FRONTEND_LOCAL
         FRONTEND_RANGES
+        FRONTEND_HOST
         DETECT_CLUSTER_CIDR
         DETECT_NODE_CIDR
         DETECT_INTERFACE

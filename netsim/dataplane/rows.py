@@ -72,6 +72,9 @@ class ServiceRow(NamedTuple):
     Local where `internal_local` (cluster IP) and `external_local` (`frontends`) say so, and `local`
     is not asked otherwise. Nobody is sent anywhere if both are NOBODY. `ranges`
     (prefix, length) are who may use load balancers' addresses, empty for everybody.
+
+    With `is_host_port` it is a node's address and port that lead to a pod of the node, under policy
+    Local, and no Service's.
     """
 
     addr: int
@@ -88,6 +91,7 @@ class ServiceRow(NamedTuple):
     external_local: bool = False
     frontends: tuple[FrontendRow, ...] = ()
     ranges: tuple[tuple[int, int], ...] = ()
+    is_host_port: bool = False
 
     @property
     def key(self) -> ServiceKey:

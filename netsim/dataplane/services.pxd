@@ -91,6 +91,8 @@ cdef inline list to_service(core.service_spec *spec, object row, dict numbers):
     spec.id = row.id
     spec.affinity_s = row.affinity_s
     spec.flags = core.FRONTEND_LOCAL if row.internal_local else 0
+    if row.is_host_port:
+        spec.flags = core.FRONTEND_EXTERNAL | core.FRONTEND_LOCAL | core.FRONTEND_HOST
     kept = [to_endpoints(spec, row.endpoints)]
     if row.sets:
         kept += to_sets(spec, row.sets)

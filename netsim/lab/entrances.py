@@ -4,11 +4,13 @@ Service ranges, and addresses of Services that no node has, are routed to cni0. 
 the node's own addresses, which its kernel would deliver to its own programs: rules before the local
 table send packets to 30000-32767 to cni0 first, and what comes from there is delivered.
 What is for no Service thus reaches the programs after a detour (stage_is_detour() in csrc). The
-rules cost every packet of a node a little, so they are made when the first node port is.
+rules cost every packet of a node a little, so they are made when the first node port is. Host ports
+have a rule each, for the nodes and addresses that serve them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from netsim.api.addresses import Cidr
@@ -17,20 +19,20 @@ from netsim.api.services import NODE_PORT_MAX, NODE_PORT_MIN
 from netsim.backends.base import NodeNet
 from netsim.controllers.changes import Tracker
 from netsim.controllers.frontends import is_proxied, read_terms
+from netsim.controllers.host_port_rows import LOCALHOST, LOOPBACK, reached_at
+from netsim.controllers.host_ports import HostPort
 from netsim.controllers.membership import Name, name_in
-from netsim.dataplane.rows import ProxyRow
+from netsim.dataplane.rows import PROTOCOLS, ProxyRow
 from netsim.linux import net
 from netsim.linux.net import RT_TABLE_LOCAL, Route, Rule
 from netsim.linux.netlink import Netlink
 from netsim.store.base import View
 
-NODE_PORT_TABLE = 30
-LOOPBACK = Cidr.parse("127.0.0.0/8")
-LOCALHOST = LOOPBACK.base + 1
-PROTOCOLS = (6, 17, 132)
+NODE_PORT_TABLE, HOST_PORT_TABLE = 30, 31
+TRANSPORTS = [PROTOCOLS[name] for name in ("TCP", "UDP", "SCTP")]
 RULES = (
     Rule(1, RT_TABLE_LOCAL, device="cni0"),
-    *(Rule(2, NODE_PORT_TABLE, proto, (NODE_PORT_MIN, NODE_PORT_MAX)) for proto in PROTOCOLS),
+    *(Rule(2, NODE_PORT_TABLE, proto, (NODE_PORT_MIN, NODE_PORT_MAX)) for proto in TRANSPORTS),
     Rule(3, RT_TABLE_LOCAL),
 )
 KERNELS_LOCAL = Rule(0, RT_TABLE_LOCAL)
@@ -107,10 +109,33 @@ def node_routes(
     return routes
 
 
+def host_port_rules(ports: Iterable[HostPort], addresses: Collection[int]) -> frozenset[Rule]:
+    """The rules that send packets to a node's host ports to cni0; `addresses` are its own."""
+    return frozenset(
+        Rule(2, HOST_PORT_TABLE, PROTOCOLS[port.protocol], (port.port, port.port), "", address)
+        for port in ports
+        for address in reached_at(port, addresses)
+    )
+
+
+def host_port_routes(addresses: Iterable[int]) -> list[Route]:
+    """Where those rules look; what the node itself asks comes from the address that it asks."""
+    at = [*((Cidr(address, 32), address) for address in sorted(addresses)), (LOOPBACK, LOCALHOST)]
+    return [Route(*cidr, "cni0", src=src, table=HOST_PORT_TABLE) for cidr, src in at]
+
+
+def divert_host_ports(what: str, rules: Collection[Rule]) -> None:
+    """Make the rules for host ports in the calling thread's namespace, and no others."""
+    if rules:
+        divert(what)
+    with Netlink() as netlink:
+        net.sync_rules(netlink, what, HOST_PORT_TABLE, rules)
+
+
 def divert(what: str) -> None:
     """Make the rules in the calling thread's namespace, if they are not there."""
     with Netlink() as netlink:
-        if net.has_rule(netlink, RULES[-1]):
+        if RULES[-1] in net.rules(netlink):
             return
         for name, value in SYSCTLS:
             net.sysctl(name, value)

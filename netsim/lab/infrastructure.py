@@ -9,22 +9,33 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 
 from netsim.api.lab_spec import Lab
 from netsim.api.service_cidrs import service_ranges
 from netsim.backends.base import Backend, NodeNet
+from netsim.controllers import host_port_rows
 from netsim.controllers.base import lab_of
+from netsim.controllers.host_port_rows import Holder, ports_of_nodes
+from netsim.controllers.host_ports import HostPort
 from netsim.controllers.nodes import proxy_mode
 from netsim.controllers.routes import node_net, overlay_mtu, proxy_row
 from netsim.dataplane.rows import ProxyRow
 from netsim.lab import names, outside, sandbox
-from netsim.lab.entrances import Entrances, Watcher, divert, node_routes
+from netsim.lab.entrances import (
+    Entrances,
+    Watcher,
+    divert,
+    divert_host_ports,
+    host_port_routes,
+    host_port_rules,
+    node_routes,
+)
 from netsim.lab.init_client import InitClient
 from netsim.linux import ns
-from netsim.linux.net import Route
+from netsim.linux.net import Route, Rule
 from netsim.store.base import View
 
 FABRIC = "fabric"
@@ -71,9 +82,11 @@ class Infrastructure:
         self._routes: dict[str, object] = {}
         self._fabric: dict[str, int] | None = None
         self._revisions: tuple[int, ...] = ()
-        self._ensured: tuple[Lab, list[NodeNet], list[ProxyRow], Entrances] | None = None
-        self._services = Watcher()
+        self._ensured: object = None
+        self._services, self._host_ports = Watcher(), host_port_rows.Watcher()
         self._diverted: set[str] = set()
+        self._holders: Mapping[str, Holder] = {}
+        self._rules: dict[str, frozenset[Rule]] = {}  # for host ports, by node
 
     @property
     def maker(self) -> sandbox.Maker:
@@ -98,7 +111,8 @@ class Infrastructure:
         revisions = tuple(
             view.kind_revision(kind) for kind in ("Lab", "Node", "Service", "ServiceCIDR")
         )
-        if revisions == self._revisions:
+        holders = self._host_ports.advance(view)
+        if revisions == self._revisions and holders is self._holders:
             return False
         before, lab = self.nodes_up, lab_of(view)
         entrances = self._services.advance(view)
@@ -107,15 +121,23 @@ class Infrastructure:
             ranges = service_ranges(lab, view.list("ServiceCIDR"))
             found = [(n, o) for o in nodes if (n := node_net(lab, o)) is not None]
             proxies = [proxy_row(lab, net, proxy_mode(lab, node)) for net, node in found]
-            wanted = (lab, [net for net, _ in found], proxies, entrances._replace(ranges=ranges))
+            entrances = entrances._replace(ranges=ranges)
+            ports = ports_of_nodes(holders.values())
+            wanted = (lab, [net for net, _ in found], proxies, entrances, frozenset(ports))
             if self._ensured != wanted:
                 await asyncio.to_thread(self._ensure, *wanted)
                 self._ensured = wanted
-        self._revisions = revisions
+            await asyncio.to_thread(self._ensure_host_ports, ports)
+        self._revisions, self._holders = revisions, holders
         return self.nodes_up != before
 
     def _ensure(
-        self, lab: Lab, nets: list[NodeNet], proxies: list[ProxyRow], entrances: Entrances
+        self,
+        lab: Lab,
+        nets: list[NodeNet],
+        proxies: list[ProxyRow],
+        entrances: Entrances,
+        with_host_ports: Collection[str],
     ) -> None:
         backend = self._backends[lab.backend.name]
         wanted = {n.name: wanted_node(lab, backend, n) for n in nets if n.local}
@@ -128,12 +150,9 @@ class Infrastructure:
             if net.local:
                 node = wanted[net.name]
                 routes = self._node_routes(lab, node, nets)
-                own = {
-                    node.address,
-                    node.cni_addr,
-                    *([node.tunnel_addr] if node.has_tunnel else []),
-                }
+                own = set(node.addresses)
                 routes += node_routes(lab, net, proxy, entrances, own)
+                routes += host_port_routes(own) if net.name in with_host_ports else []
                 self._ensure_node(node, routes, net.name)
         if entrances.node_ports:
             self._divert(wanted.keys() - self._diverted)
@@ -150,14 +169,25 @@ class Infrastructure:
             self._update_routes(key, routes)
         self._routes[key] = routes
 
+    def _ensure_host_ports(self, ports: Mapping[str, Sequence[HostPort]]) -> None:
+        """Have what is for the nodes' host ports come to the data plane."""
+        for name, node in self._made.items():
+            rules = host_port_rules(ports.get(name, ()), node.addresses)
+            if rules != self._rules.get(name):
+                self._within(name, partial(divert_host_ports, f"node {name}", rules))
+                self._rules[name] = rules
+
     def _divert(self, names: Iterable[str]) -> None:
         for name in sorted(names):
-            fds = dict(self._init.get(node_key(name)))
-            try:
-                self._maker.within(fds["net"], partial(divert, f"node {name}"))
-            finally:
-                ns.close_all(fds)
+            self._within(name, partial(divert, f"node {name}"))
             self._diverted.add(name)
+
+    def _within(self, node: str, function: Callable[[], None]) -> None:
+        fds = self._init.get(node_key(node))
+        try:
+            self._maker.within(fds["net"], function)
+        finally:
+            ns.close_all(fds)
 
     def _open_shared(self, lab: Lab) -> dict[str, int]:
         """The fabric and the flows' memory, made once in the life of a lab."""
@@ -201,6 +231,7 @@ class Infrastructure:
         self._made.pop(name, None)
         self._routes.pop(key, None)
         self._diverted.discard(name)
+        self._rules.pop(name, None)
 
     def _node_routes(self, lab: Lab, node: sandbox.NodeNet, nets: list[NodeNet]) -> list[Route]:
         peers = [
@@ -215,7 +246,7 @@ class Infrastructure:
             fds[SHAPE] = os.memfd_create(f"netsim-{name}", os.MFD_CLOEXEC)
             os.write(fds[SHAPE], _shape(node))
             self._hand_over(node_key(name), fds)
-            self._made[name] = node
+            self._made[name], self._rules[name] = node, frozenset()
         elif self._routes.get(node_key(name)) != routes:
             self._update_routes(node_key(name), routes)
         self._routes[node_key(name)] = routes

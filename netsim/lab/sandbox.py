@@ -97,6 +97,11 @@ class NodeNet:
         """Whether the node has a tunnel device."""
         return self.overlay.startswith("flannel")
 
+    @property
+    def addresses(self) -> list[int]:
+        """The node's own, without 127.0.0.1."""
+        return [self.address, self.cni_addr, *([self.tunnel_addr] if self.has_tunnel else [])]
+
 
 @dataclass(frozen=True, slots=True)
 class PeerNet:

@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_GSO_MAX_SEGS = 18, 20, 28, 40
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_BR_MCAST_SNOOPING = 1, 2, 1, 23
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
-FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FRA_IP_PROTO, FRA_DPORT_RANGE = 3, 6, 15, 22, 24
+FRA_DST, FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FRA_IP_PROTO, FRA_DPORT_RANGE = 1, 3, 6, 15, 22, 24
 FR_ACT_TO_TBL = 1
 IFF_UP = 1
 RT_TABLE_LOCAL = 255
@@ -70,7 +71,7 @@ class Rule(NamedTuple):
     """Packets that match look into `table`, in the order of `priority`.
 
     `protocol` 0, `ports` (first and last, of the destination) (0, 0), `device` (where they come
-    in) empty: any.
+    in) empty, `address` (of the destination) 0: any.
     """
 
     priority: int
@@ -78,6 +79,7 @@ class Rule(NamedTuple):
     protocol: int = 0
     ports: tuple[int, int] = (0, 0)
     device: str = ""
+    address: int = 0
 
 
 def _link(index: int, up: bool = False) -> bytes:
@@ -138,7 +140,8 @@ def route_delete(what: str, route: Route, index: int) -> Request:
 
 
 def _rule_body(rule: Rule) -> bytes:
-    body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, rule.table, 0, 0, FR_ACT_TO_TBL, 0)
+    length = 32 if rule.address else 0
+    body = _ROUTE.pack(socket.AF_INET, length, 0, 0, rule.table, 0, 0, FR_ACT_TO_TBL, 0)
     body += attribute_u32(FRA_PRIORITY, rule.priority) + attribute_u32(FRA_TABLE, rule.table)
     if rule.device:
         body += attribute_text(FRA_IIFNAME, rule.device)
@@ -146,6 +149,8 @@ def _rule_body(rule: Rule) -> bytes:
         body += attribute(FRA_IP_PROTO, bytes([rule.protocol]))
     if rule.ports != (0, 0):
         body += attribute(FRA_DPORT_RANGE, struct.pack("=HH", *rule.ports))
+    if rule.address:
+        body += attribute_address(FRA_DST, rule.address)
     return body
 
 
@@ -160,14 +165,31 @@ def rule_delete(what: str, rule: Rule) -> Request:
     return Request(f"{what}: remove rule {rule.priority}", RTM_DELRULE, 0, _rule_body(rule))
 
 
-def has_rule(netlink: Netlink, rule: Rule) -> bool:
-    """Whether a rule with this priority and table is there."""
+def rules(netlink: Netlink) -> set[Rule]:
+    """The rules in the socket's namespace."""
     request = Request("list rules", RTM_GETRULE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8))
-    wanted = [struct.pack("=I", number) for number in (rule.priority, rule.table)]
-    return any(
-        [has.get(FRA_PRIORITY, bytes(4)), has.get(FRA_TABLE)] == wanted
-        for has in (attributes(body[_ROUTE.size :]) for body in netlink.dump(request))
-    )
+    found: set[Rule] = set()
+    for body in netlink.dump(request):
+        has = attributes(body[_ROUTE.size :])
+        found.add(
+            Rule(
+                int.from_bytes(has.get(FRA_PRIORITY, b""), sys.byteorder),
+                int.from_bytes(has.get(FRA_TABLE, b""), sys.byteorder),
+                int.from_bytes(has.get(FRA_IP_PROTO, b""), sys.byteorder),
+                struct.unpack("=HH", has.get(FRA_DPORT_RANGE, bytes(4))),
+                has.get(FRA_IIFNAME, b"").rstrip(b"\0").decode(),
+                int.from_bytes(has.get(FRA_DST, b""), "big"),
+            )
+        )
+    return found
+
+
+def sync_rules(netlink: Netlink, what: str, table: int, wanted: Iterable[Rule]) -> None:
+    """Make the rules that look into `table` equal `wanted`."""
+    present = {rule for rule in rules(netlink) if rule.table == table}
+    desired = set(wanted)
+    changes = [rule_add(what, rule) for rule in desired - present]
+    netlink.execute(changes + [rule_delete(what, rule) for rule in present - desired])
 
 
 def bridge(name: str, mtu: int) -> Request:

@@ -166,11 +166,12 @@ def proxied(
     node: NodeRow, lab: LabRow, services: Mapping[ServiceKey, ServiceRow], health: Mapping[str, int]
 ) -> Proxied:
     """What the proxy of a node knows when its data plane runs these rows."""
-    rows: Iterable[ServiceRow] = sorted(services.values(), key=lambda row: (row.name, row.key))
+    ports = [row for row in services.values() if not row.is_host_port]
+    rows: Iterable[ServiceRow] = sorted(ports, key=lambda row: (row.name, row.key))
     return Proxied(
         node,
         tuple([Cidr(*each) for each in lab.service_ranges]),
         tuple([service_port(row, node.name) for row in rows]),
-        sum(len(row.endpoints) for row in services.values()),
+        sum(len(row.endpoints) for row in ports),
         health,
     )

@@ -19,6 +19,7 @@ from netsim.store.base import Create, Delete, Update, Write
 from netsim.store.memory import ObjectStore
 from tests.controllers.world import (
     Object,
+    container,
     endpoint,
     endpoint_slice,
     lab,
@@ -47,7 +48,9 @@ def a_slice(name: str, of: str, number: int) -> Object:
 
 
 def a_pod(name: str, on: str, number: int) -> Object:
-    made = pod(name, on=on, ip=f"10.244.{number}.7")
+    host_port = {"containerPort": 8080, "hostPort": 80 + number % 2}
+    held = [container("main", host_port)] if number > 1 else []
+    made = pod(name, on=on, ip=f"10.244.{number}.7", containers=held)
     there = str(number > 1)
     made_status = with_condition(items(status(made), "conditions"), READY, there, "")
     return dict(with_status(made, conditions=made_status))

@@ -1,4 +1,4 @@
-"""Pods on their node's network: as endpoints, as clients, beside each other, and when they go.
+"""Pods on their node's network, and pods with host ports.
 
 The C- numbers are those of docs/conformance.md.
 """
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.linux
 NODE1, NODE2, OUTSIDE = "172.18.0.2", "172.18.0.3", "outside/client"
 HOSTS_IP, HOSTS_LOCAL_IP, PODS_LOCAL_IP, MOVING_IP = (f"10.96.0.{n}" for n in (81, 82, 83, 84))
 HTTP, WORDS, NODE_PORT = 80, 53, 30080
-TIMED_OUT = 28  # curl's exit code
+REFUSED, TIMED_OUT = 7, 28  # curl's exit codes
 
 
 def on_host(pod: Json, *ports: Json) -> Json:
@@ -142,7 +142,7 @@ def test_policy_local_keeps_to_the_node(lab: Lab) -> None:
     for source in ("pod-1", "client-1", "node/node1"):
         assert answers(lab, source, HOSTS_LOCAL_IP) == {"node1"}
         assert answers(lab, source, PODS_LOCAL_IP) == {"pod-1"}
-    for source in ("asker-2", "client-2", "node/node2"):
+    for source in ("asker-2", "client-2"):
         assert code(lab, source, HOSTS_LOCAL_IP) == TIMED_OUT
         assert code(lab, source, PODS_LOCAL_IP) == TIMED_OUT
 
@@ -184,6 +184,62 @@ def test_two_with_one_port_do_not_share_a_node(lab: Lab) -> None:
     lab.delete("pod", "second", grace_s=0)
     lab.apply([answerer("host-1", 1, "hosts")])
     lab.wait()
+
+
+def with_host_port(name: str, node: int, port: int, address: str = "", kind: str = "TCP") -> Json:
+    made = world.answerer(name, node)
+    given = {"hostIP": address} if address else {}
+    target = 8081 if kind == "UDP" else 8080
+    ports = [{"containerPort": target, "hostPort": port, "protocol": kind, **given}]
+    return {
+        **made,
+        "spec": {**mapping(made, "spec"), "containers": [{"name": "c", "ports": ports}]},
+    }
+
+
+def source_of(lab: Lab, asker_: str, address: str) -> str:
+    """Whom the pod behind an address sees."""
+    said = lab.run(asker_, ["curl", "-s", "-m", "2", f"http://{address}/clientip"]).stdout
+    return said.partition(":")[0]
+
+
+def test_a_host_port_leads_to_its_pod(lab: Lab) -> None:
+    lab.apply([with_host_port("held", 1, 8888)])
+    lab.wait()
+    for source in ("pod-1", "asker-2", "client-1", "node/node1", "node/node2", OUTSIDE):
+        assert answers(lab, source, NODE1, 8888) == {"held"}
+    assert answers(lab, "node/node1", "127.0.0.1", 8888) == {"held"}
+    assert code(lab, "node/node2", f"{NODE2}:8888") == REFUSED, "it is not that node's"
+    assert source_of(lab, OUTSIDE, f"{NODE1}:8888") == "172.18.255.254"
+    pod = text(mapping(lab.get("pod", "pod-1"), "status"), "podIP")
+    assert source_of(lab, "pod-1", f"{NODE1}:8888") == pod
+    assert source_of(lab, "held", f"{NODE1}:8888") == "10.244.0.1", "a pod that reaches itself"
+    crash(lab, "control", "dataplane")
+    lab.wait()
+    assert answers(lab, OUTSIDE, NODE1, 8888) == {"held"}
+    lab.delete("pod", "held", grace_s=0)
+    eventually(lambda: code(lab, OUTSIDE, f"{NODE1}:8888") == REFUSED, "it went with its pod")
+    rules = lab.run("node/node1", ["ip", "rule"]).stdout
+    assert "8888" not in rules
+
+
+def test_one_number_is_several_ports(lab: Lab) -> None:
+    """C-192: by hostIP and protocol."""
+    pods = [
+        with_host_port("by-loopback", 2, 54323, "127.0.0.1"),
+        with_host_port("by-address", 2, 54323, NODE2),
+        with_host_port("by-protocol", 2, 54323, NODE2, "UDP"),
+    ]
+    lab.apply(pods)
+    lab.wait()
+    for source in ("node/node2", "client-2"):
+        assert answers(lab, source, "127.0.0.1", 54323) == {"by-loopback"}
+        assert answers(lab, source, NODE2, 54323) == {"by-address"}
+    for source in ("client-2", "pod-1", OUTSIDE):
+        with asker(lab, source, "udp_client.py", NODE2, "54323") as udp:
+            assert udp.ask("hostname") == "by-protocol"
+    for pod in pods:
+        lab.delete("pod", name_of(pod), grace_s=0)
 
 
 def daemons() -> list[str]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from netsim.api.addresses import Cidr, parse_address
+from netsim.api.addresses import Cidr, format_address, parse_address
 from netsim.api.fields import Json
 from netsim.api.lab_spec import Lab
 from netsim.backends.base import NodeNet
+from netsim.controllers.host_ports import HostPort
 from netsim.controllers.routes import proxy_row
 from netsim.dataplane.rows import ProxyRow
-from netsim.lab.entrances import Entrances, Watcher, foreign, node_routes
+from netsim.lab.entrances import (
+    Entrances,
+    Watcher,
+    foreign,
+    host_port_routes,
+    host_port_rules,
+    node_routes,
+)
 from netsim.lab.outside import clients, routes
 from netsim.linux.net import Route
 from netsim.store.memory import ObjectStore
@@ -48,6 +56,23 @@ def test_node_port_addresses() -> None:
     assert node_port_addresses(only) == {"172.18.0.2/32"}
     only["nodePortAddresses"] = ["10.244.0.0/16", "fd00::/64"]
     assert node_port_addresses(only) == {"10.244.1.1/32", "10.244.1.0/32"}
+
+
+def test_host_ports_have_rules_where_they_are_served() -> None:
+    any_, one, loopback, other = (
+        HostPort(parse_address(a), "TCP", 80 + n, 8080)
+        for n, a in enumerate(("0.0.0.0", "172.18.0.2", "127.0.0.9", "172.18.0.3"))
+    )
+    found = host_port_rules([any_, one, loopback, other], OWN)
+    where = {(format_address(r.address), r.protocol, r.ports, r.table) for r in found}
+    own = ("172.18.0.2", "10.244.1.1", "10.244.1.0", "127.0.0.1")
+    assert where == {
+        *((address, 6, (80, 80), 31) for address in own),
+        ("172.18.0.2", 6, (81, 81), 31),
+        ("127.0.0.9", 6, (82, 82), 31),
+    }
+    leads = {str(Cidr(r.prefix, r.length)): format_address(r.src) for r in host_port_routes(OWN)}
+    assert leads == {**{f"{a}/32": a for a in own[:3]}, "127.0.0.0/8": "127.0.0.1"}
 
 
 def test_addresses_that_are_routed_already_need_no_route() -> None:
