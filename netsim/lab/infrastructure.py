@@ -124,10 +124,12 @@ class Infrastructure:
             entrances = entrances._replace(ranges=ranges)
             ports = ports_of_nodes(holders.values())
             wanted = (lab, [net for net, _ in found], proxies, entrances, frozenset(ports))
-            if self._ensured != wanted:
+            changed = self._ensured != wanted
+            if changed:
                 await asyncio.to_thread(self._ensure, *wanted)
-                self._ensured = wanted
-            await asyncio.to_thread(self._ensure_host_ports, ports)
+            if changed or holders is not self._holders:
+                await asyncio.to_thread(self._ensure_host_ports, ports)
+            self._ensured = wanted
         self._revisions, self._holders = revisions, holders
         return self.nodes_up != before
 
