@@ -120,10 +120,10 @@ def test_up_on_a_running_lab_says_what_can_not_change(own_lab: tuple[str, Path])
 def test_a_wait_that_is_too_long_lists_what_is_not_ready(own_lab: tuple[str, Path]) -> None:
     name, file = own_lab
     file.write_text(LATE)
-    said = run("up", str(file), "--name", name, "--timeout", "8")
+    said = run("up", str(file), "--name", name, "--timeout", "5")
     assert said.code == 5
     assert said.err.splitlines()[-3:] == [
-        f"error: lab {name} was not ready after 8 s",
+        f"error: lab {name} was not ready after 5 s",
         "  Pod default/late: container c runs but is not ready",
         f"  hint: the lab is left running: netsim status {name}; netsim logs POD",
     ]
