@@ -24,6 +24,8 @@ DEFAULT_SERVICE_CIDR = "10.96.0.0/12"
 DEFAULT_NODE_CIDR = "172.18.0.0/16"
 DEFAULT_LOAD_BALANCER_CIDR = "172.19.0.0/24"
 DEFAULT_NODES = 2
+DNS_OFFSET = 10  # the cluster's DNS server is the tenth address of the service range
+DNS_NAMESPACE, DNS_NAME = "kube-system", "kube-dns"
 DEFAULT_MTU = 1500
 DEFAULT_SEED = 1
 DEFAULT_WORKERS = 0
@@ -142,6 +144,7 @@ class Lab:
     proxy: ProxySpec
     conntrack: ConntrackSpec
     outside: tuple[str, ...]
+    cluster_dns: bool
     flows_max: int
 
     @classmethod
@@ -167,8 +170,14 @@ class Lab:
             proxy=ProxySpec.parse(spec),
             conntrack=ConntrackSpec.parse(spec),
             outside=texts(spec, "outside"),
+            cluster_dns=flag(spec, "clusterDNS"),
             flows_max=number(spec, "flowsMax", default_flows_max()),
         )
+
+    @property
+    def dns_address(self) -> int:
+        """Where pods look for the cluster's DNS, whether it is there or not."""
+        return self.service_cidr.base + DNS_OFFSET
 
     @property
     def node_pod_length(self) -> int:

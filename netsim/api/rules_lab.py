@@ -14,11 +14,13 @@ from netsim.api.lab_spec import (
     DEFAULT_NODE_CIDR,
     DEFAULT_POD_CIDR,
     DEFAULT_SERVICE_CIDR,
+    DNS_OFFSET,
     FLOWS_MAX,
     IO_METHODS,
     LOCAL_DETECTORS,
     POLLING,
     WIRES,
+    Lab,
     duration_s,
 )
 from netsim.api.names import dns_label_errors
@@ -59,6 +61,7 @@ def check_lab(obj: Json) -> Iterator[Problem]:
         if spec.get(name) is not None:
             yield from rules.cidr((*SPEC, name), text(spec, name), longest)
     yield from _check_overlaps(spec)
+    yield from _check_dns(obj)
     yield from rules.at_least(SPEC, spec, "seed")
     yield from rules.in_range(SPEC, spec, "mtu", MTU_MIN, MTU_MAX)
     yield from rules.in_range(SPEC, spec, "workers", 0, WORKERS_MAX)
@@ -71,6 +74,13 @@ def check_lab(obj: Json) -> Iterator[Problem]:
     yield from _check_proxy(mapping(spec, "proxy"), (*SPEC, "proxy"))
     yield from _check_outside(texts(spec, "outside"), (*SPEC, "outside"))
     yield from _check_backend(spec)
+
+
+def _check_dns(obj: Json) -> Iterator[Problem]:
+    lab = Lab.parse(obj)
+    if lab.cluster_dns and lab.dns_address >= lab.service_cidr.last:
+        detail = f"has no room for clusterDNS, whose address is its number {DNS_OFFSET}"
+        yield invalid((*SPEC, "serviceCIDR"), str(lab.service_cidr), detail, "at least a /28")
 
 
 def _check_outside(names: Sequence[str], where: Path) -> Iterator[Problem]:

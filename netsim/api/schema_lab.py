@@ -53,6 +53,7 @@ LAB_SPEC = record(
             {"tcpBeLiberal": BOOLEAN, "loseOnPortCollision": BOOLEAN, "udpRace": BOOLEAN},
         ),
         "outside": STRINGS,
+        "clusterDNS": BOOLEAN,
         "flowsMax": INTEGER,
     },
 )

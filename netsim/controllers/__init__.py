@@ -8,6 +8,7 @@ from functools import partial
 from netsim.backends.base import Backend
 from netsim.controllers.balancers import balancers
 from netsim.controllers.base import Controller, Quiet
+from netsim.controllers.cluster_dns import cluster_dns
 from netsim.controllers.deployments import deployments
 from netsim.controllers.endpoints import Endpoints
 from netsim.controllers.ipam import ipam
@@ -28,6 +29,7 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
         namespaces,
         Quiet(service_cidrs, "Lab", "ServiceCIDR", "Service"),
         Quiet(partial(nodes, backends=backends), "Lab", "Node"),
+        Quiet(cluster_dns, "Lab", "Node", "Service", "EndpointSlice"),
         Quiet(lost_pods, "Node", of_pods=placement),
         Quiet(deployments, "Deployment", "ReplicaSet", "Pod"),
         Quiet(replica_sets, "ReplicaSet", "Pod"),

@@ -6,7 +6,7 @@ from random import Random
 
 from netsim.api.addresses import address_or_none, format_address
 from netsim.api.fields import Json, text, texts
-from netsim.api.lab_spec import Lab
+from netsim.api.lab_spec import DNS_NAME, DNS_NAMESPACE, Lab
 from netsim.api.meta import ObjectKey, key_of, name_of
 from netsim.api.service_cidrs import service_ranges
 from netsim.controllers.objects import deleting, spec, with_spec
@@ -26,7 +26,9 @@ class ClusterIPs:
 
     def __init__(self, lab: Lab, random: Random) -> None:
         self.lab = lab
-        self._reserved = service_band(lab.service_cidr).first
+        self._reserved = {service_band(lab.service_cidr).first: ("default", "kubernetes")}
+        if lab.cluster_dns:
+            self._reserved[lab.dns_address] = (DNS_NAMESPACE, DNS_NAME)
         self._expected: dict[str, tuple[Json, int]] = {}
         self._ranges: dict[str, Band] = {}
         self._ranges_at: tuple[int, int] | None = None
@@ -103,13 +105,10 @@ class ClusterIPs:
         raise ApiError(500, "InternalError", message, kind="services", name=key.name)
 
     def _taken(self, view: View, key: ObjectKey, address: int) -> bool:
-        """Whether another service has it; the Lab's first one is for `default/kubernetes`."""
+        """Whether another service has it, or it is kept for another."""
         holder, revision = self._holders.get(address, (None, 0))
         if holder is None:
-            return address == self._reserved and (key.namespace, key.name) != (
-                "default",
-                "kubernetes",
-            )
+            return self._reserved.get(address, key[1:]) != key[1:]
         if holder == key:
             return False
         stored = view.get(holder)

@@ -29,6 +29,7 @@ FIXED = {
     "proxyMode": "proxy_mode",
     "conntrack": "conntrack",
     "outside": "outside",
+    "clusterDNS": "cluster_dns",
     "wire": "wire",
     "mtu": "mtu",
     "workers": "workers",

@@ -60,6 +60,7 @@ from netsim.store.garbage import sweep
 from netsim.store.sqlite import open_store
 
 if TYPE_CHECKING:
+    from netsim.lab.dns_server import DnsServers, Make
     from netsim.lab.lab_api import LabApi
 
 log = logging.getLogger("netsim.control")
@@ -108,6 +109,7 @@ class Control:
         self._probe_sockets = NodeSockets(self._open_node)
         self._health_checks, self._oddities = HealthChecks(), Oddities()
         self._servers = NodeServers(self._probe_sockets.make)
+        self._dns = _make_dns(self._probe_sockets.make) if lab.cluster_dns else None
         self._pace = SyncPace(lab.proxy.min_sync_period_s)
         self.proxies = Proxies(self.link, self.store.view)
         self.workloads = Workloads(
@@ -121,8 +123,7 @@ class Control:
             wake=self.wake,
         )
         self.errors: tuple[str, ...] = ()
-        self._wanted = asyncio.Event()
-        self._settled = asyncio.Event()
+        self._wanted, self._settled = asyncio.Event(), asyncio.Event()
         self._begun = asyncio.Event()  # nodes are there, or why not is known
         self._progress, self.passes = asyncio.Condition(), 0
         self._frozen = -FREEZE_AFTER
@@ -210,6 +211,8 @@ class Control:
         finally:
             await self.workloads.close()
             self._servers.close()
+            if self._dns is not None:
+                self._dns.close()
             self._probe_sockets.close()
             self.store.close()
 
@@ -297,6 +300,8 @@ class Control:
             log.warning("%s", line)
         answers = service_answers(checks.current) | self.proxies.answers
         await self._servers.reconcile(answers, self.infrastructure.sandboxes)
+        if self._dns is not None:
+            await self._dns.reconcile(view, self.infrastructure.sandboxes)
         return done and not early_s
 
     def _settle(self) -> None:
@@ -306,6 +311,12 @@ class Control:
             return Pass(self.store.view(), now, self.infrastructure.nodes_up)
 
         settle(take, self.store.transaction, self._controllers)
+
+
+def _make_dns(make: Make) -> DnsServers:
+    from netsim.lab.dns_server import DnsServers
+
+    return DnsServers(make)
 
 
 def _make_api(control: Control) -> LabApi:

@@ -18,8 +18,6 @@ from netsim.lab.hosts import host_pod_hosts, short_hostname
 from netsim.lab.sandbox import PodNet
 from netsim.linux.sandboxes import Recipe
 
-DNS_OFFSET = 10  # the cluster's DNS server is the tenth address of the service range
-
 
 class HostPodNet(NamedTuple):
     """The sandbox of a pod on the network of `node`, whose address is `address`."""
@@ -42,7 +40,7 @@ def sandbox_net(lab: Lab, backend: Backend, pod: Pod) -> SandboxNet:
         namespace=pod.namespace,
         address=pod.address or 0,
         mtu=overlay_mtu(lab, backend),
-        nameserver=lab.service_cidr.base + DNS_OFFSET,
+        nameserver=lab.dns_address,
         segments=wire_segments(lab, backend),
     )
 

@@ -46,7 +46,7 @@ class Readiness:
 
 @dataclass(slots=True)
 class NodeSockets:
-    """TCP sockets in nodes' network namespaces, made by one thread.
+    """Sockets in nodes' network namespaces, made by one thread.
 
     `open_node` returns the descriptors of a node's sandbox (OSError or NotFoundError if there is
     none), which are closed after use.
@@ -57,20 +57,20 @@ class NodeSockets:
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="probe-sockets")
     )
 
-    async def make(self, node: str) -> socket.socket:
-        """A non-blocking TCP socket that speaks from the node."""
+    async def make(self, node: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+        """A non-blocking socket that speaks from the node, of TCP if not of another kind."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._make, node)
+        return await loop.run_in_executor(self._thread, self._make, node, kind)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown()
 
-    def _make(self, node: str) -> socket.socket:
+    def _make(self, node: str, kind: socket.SocketKind) -> socket.socket:
         fds = self.open_node(node)
         try:
             with ns.in_namespace({"net": fds["net"]}):
-                made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                made = socket.socket(socket.AF_INET, kind)
         finally:
             ns.close_all(fds)
         made.setblocking(False)

@@ -151,6 +151,7 @@ DEFAULTS = {
     "proxyMode": lab_spec.Lab.parse({}).proxy_mode,
     "proxy": lab_spec.ProxySpec().detect_local_mode,
     "outside": "[]",
+    "clusterDNS": "false",
     "conntrack": "tcpBeLiberal: false",
     "flowsMax": lab_spec.FLOWS_DEFAULT_MIN,
 }
