@@ -132,7 +132,7 @@ NOTHING = Decision([])
 def decide(pod: Pod | None, run: PodRun, now_s: float, published: int) -> Decision:
     """The next step for a pod; `pod` is None once its object is gone."""
     if pod is None:
-        return _abandon(run, now_s, published)
+        return _end(run, now_s, published, [Action(Do.REMOVE)])
     if pod.meta.terminating:
         return _stop(run, now_s, published)
     if not pod.spec.node or not pod.ip:
@@ -146,7 +146,7 @@ def decide(pod: Pod | None, run: PodRun, now_s: float, published: int) -> Decisi
             return Decision([], run.retry_s)
         return Decision([Action(Do.MAKE_SANDBOX)])
     if run.ip != pod.ip:  # its node has another address, say
-        return _release(run, now_s, published, [])
+        return _end(run, now_s, published, [])
     if published < run.attached:
         return NOTHING
     return _keep_running(pod, run, now_s)
@@ -191,11 +191,11 @@ def _stop(run: PodRun, now_s: float, published: int) -> Decision:
     return Decision(_signals(Do.TERMINATE, run, SIGTERM), run.kill_s or now_s + run.grace_s)
 
 
-def _abandon(run: PodRun, now_s: float, published: int) -> Decision:
-    """The object is gone: nothing is owed to anybody."""
+def _end(run: PodRun, now_s: float, published: int, then: list[Action]) -> Decision:
+    """Nothing is owed to anybody: the object is gone, or the programs' network."""
     if any(state.busy for state in run.containers.values()):
         return Decision(_signals(Do.KILL, run, SIGKILL))
-    return _release(run, now_s, published, [Action(Do.REMOVE)])
+    return _release(run, now_s, published, then)
 
 
 def _signals(do: Do, run: PodRun, signum: int) -> list[Action]:

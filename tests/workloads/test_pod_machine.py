@@ -83,9 +83,16 @@ CASES: list[tuple[str, Pod | None, PodRun, int, Decision]] = [
     (
         "with another address it gets another sandbox",
         parsed(ip="10.0.0.3"),
-        run(containers=busy()),
+        run(containers=over()),
         5,
         Decision([Action(Do.DETACH)]),
+    ),
+    (
+        "when nothing runs in the one",
+        parsed(ip="10.0.0.3"),
+        run(containers=busy()),
+        5,
+        Decision([KILL]),
     ),
     ("what runs is left alone", LIVE, run(containers=busy()), 5, Decision([])),
     (
@@ -267,6 +274,7 @@ RUNNING = st.builds(
     st.just("uid"),
     st.just("pod/default/p"),
     st.sampled_from(Sandbox),
+    ip=st.sampled_from(["10.0.0.2", "10.0.0.3"]),
     attached=st.integers(0, 3),
     detached=st.integers(0, 3),
     stopping=st.integers(0, 3),
