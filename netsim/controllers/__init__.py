@@ -15,7 +15,7 @@ from netsim.controllers.ipam import ipam
 from netsim.controllers.namespaces import namespaces
 from netsim.controllers.nodes import lost_pods, nodes
 from netsim.controllers.objects import placement
-from netsim.controllers.replicasets import replica_sets
+from netsim.controllers.replicasets import next_available_s, replica_sets
 from netsim.controllers.scheduler import scheduler
 from netsim.controllers.service_cidrs import service_cidrs
 
@@ -32,7 +32,7 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
         Quiet(cluster_dns, "Lab", "Node", "Service", "EndpointSlice"),
         Quiet(lost_pods, "Node", of_pods=placement),
         Quiet(deployments, "Deployment", "ReplicaSet", "Pod"),
-        Quiet(replica_sets, "ReplicaSet", "Pod"),
+        Quiet(replica_sets, "ReplicaSet", "Pod", due=next_available_s),
         Quiet(scheduler, "Node", of_pods=placement),
         Quiet(ipam, "Node", of_pods=placement),
         Quiet(balancers, "Lab", "Service"),

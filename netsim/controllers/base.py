@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from netsim.api.fields import Json
 from netsim.api.lab_spec import Lab
+from netsim.controllers.clock import seconds
 from netsim.store.base import Create, Delete, Update, View, Write
 
 __all__ = ["Controller", "Create", "Delete", "Pass", "Quiet", "Update", "Write", "lab_of", "settle"]
@@ -43,7 +44,8 @@ class Quiet:
     """A controller that is asked again only when what it reads has changed.
 
     `kinds` are all that `controller` reads. It rests after it had nothing to write, until one of
-    them changes or the set of running nodes does. Of pods, `of_pods` is what it reads.
+    them changes or the set of running nodes does. Of pods, `of_pods` is what it reads. `due` says
+    when time alone gives it something to do, in seconds since 1970.
     """
 
     def __init__(
@@ -51,10 +53,13 @@ class Quiet:
         controller: Controller,
         *kinds: str,
         of_pods: Callable[[Json], object] | None = None,
+        due: Callable[[View, float], float | None] | None = None,
     ) -> None:
         self._controller = controller
         self._kinds = kinds
         self._of_pods = of_pods
+        self._due = due
+        self._due_s: float | None = None
         self._view: View | None = None
         self._settled: tuple[object, ...] | None = None
 
@@ -62,9 +67,11 @@ class Quiet:
         """The controller's writes."""
         state = (p.nodes_up, *(p.view.kind_revision(kind) for kind in self._kinds))
         before, self._view = self._view, p.view
-        if state == self._settled and not self._pods_differ(before, p.view):
+        late = self._due_s is not None and seconds(p.now) >= self._due_s
+        if state == self._settled and not late and not self._pods_differ(before, p.view):
             return []
         writes = self._controller(p)
+        self._due_s = self._due(p.view, seconds(p.now)) if self._due is not None else None
         self._settled = None if writes else state
         return writes
 

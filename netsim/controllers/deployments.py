@@ -1,7 +1,7 @@
-"""Deployments: one ReplicaSet per template; the current one gets all replicas, then old ones go.
+"""Deployments: one ReplicaSet per template, and replicas that move to the current one.
 
-Replicas only: there is no surge and no step-by-step rollout. Spec K-10 to K-1A name what a rollout
-does in a cluster; K-15 (names, hash label, revision) and K-17 (Recreate) hold here too.
+Spec K-10 to K-1A, without proportional scaling (K-14) and deadlines (K-16). The steps of a rolling
+update are in rollout.py.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from netsim.controllers.objects import (
     with_condition,
     with_spec,
 )
+from netsim.controllers.rollout import Bounds, Counts, bounds, grown, shrunk
 from netsim.store.base import View
 
 HASH_LABEL = "pod-template-hash"
@@ -75,24 +76,35 @@ def _deployment(p: Pass, deployment: Json, owned: Sequence[Json]) -> list[Write]
     )
     old = [rs for rs in owned if rs is not current]
     if flag(spec(deployment), "paused") and owned:
-        current, old = current or owned[-1], []
+        return _rest(deployment, current, owned) or _report(p, deployment, current, old)
     recreate = text(mapping(spec(deployment), "strategy"), "type") == "Recreate"
     if recreate and (any(_replicas(rs) for rs in old) or _running(p.view, old)):
-        return _scaled(old, 0) or _report(p, deployment, current, old)
+        return _scaled(old, [0] * len(old)) or _report(p, deployment, current, old)
     if current is None:
         return [Create(_replica_set(p.view, deployment, owned))]
     return (
         _renumber(deployment, current, owned)
-        or _scaled([current], _replicas(deployment))
-        or (_scaled(old, 0) if _complete(deployment, current) else [])
+        or _patient(deployment, current)
+        or _roll(deployment, current, old)
         or _forget(deployment, old)
         or _report(p, deployment, current, old)
     )
 
 
-def _complete(deployment: Json, current: Json) -> bool:
-    """Whether the current ReplicaSet can carry the Deployment alone."""
-    return number(status(current), "availableReplicas") >= _replicas(deployment)
+def _rest(deployment: Json, current: Json | None, owned: Sequence[Json]) -> list[Write]:
+    """Paused (K-1A): nothing rolls, but where one set has all replicas it is scaled."""
+    active = [rs for rs in owned if _replicas(rs)] or [current or owned[-1]]
+    return _scaled(active, [_replicas(deployment)]) if len(active) == 1 else []
+
+
+def _roll(deployment: Json, current: Json, old: Sequence[Json]) -> list[Write]:
+    """The next step: the current set grows, or else old ones shrink."""
+    desired, allowed = _replicas(deployment), _bounds(deployment)
+    counts = [Counts(_replicas(rs), number(status(rs), "availableReplicas")) for rs in old]
+    new = Counts(_replicas(current), number(status(current), "availableReplicas"))
+    everything = new.replicas + sum(each.replicas for each in counts)
+    more = grown(new.replicas, everything, desired, allowed)
+    return _scaled([current], [more]) or _scaled(old, shrunk(counts, new, desired, allowed))
 
 
 def _running(view: View, owned: Iterable[Json]) -> bool:
@@ -105,9 +117,11 @@ def _running(view: View, owned: Iterable[Json]) -> bool:
     )
 
 
-def _scaled(replica_sets: Iterable[Json], replicas: int) -> list[Write]:
+def _scaled(replica_sets: Sequence[Json], replicas: Sequence[int]) -> list[Write]:
     return [
-        Update(with_spec(rs, replicas=replicas)) for rs in replica_sets if _replicas(rs) != replicas
+        Update(with_spec(rs, replicas=wanted))
+        for rs, wanted in zip(replica_sets, replicas, strict=True)
+        if _replicas(rs) != wanted
     ]
 
 
@@ -121,6 +135,14 @@ def _renumber(deployment: Json, current: Json, owned: Sequence[Json]) -> list[Wr
     return []
 
 
+def _patient(deployment: Json, current: Json) -> list[Write]:
+    """The current ReplicaSet waits as long as the Deployment says."""
+    wait_s = number(spec(deployment), "minReadySeconds")
+    if number(spec(current), "minReadySeconds") == wait_s:
+        return []
+    return [Update(with_spec(current, minReadySeconds=wait_s))]
+
+
 def _forget(deployment: Json, old: Sequence[Json]) -> list[Write]:
     """Delete the oldest of the empty ReplicaSets beyond `revisionHistoryLimit`."""
     limit = number(spec(deployment), "revisionHistoryLimit", HISTORY_LIMIT)
@@ -131,11 +153,12 @@ def _forget(deployment: Json, old: Sequence[Json]) -> list[Write]:
     ]
 
 
-def _replica_set(view: View, deployment: Json, owned: Iterable[Json]) -> dict[str, object]:
+def _replica_set(view: View, deployment: Json, owned: Sequence[Json]) -> dict[str, object]:
     """A ReplicaSet for the Deployment's template, named by the template's hash."""
     template = mapping(spec(deployment), "template")
     selector = mapping(spec(deployment), "selector")
     namespace, name = namespace_of(deployment), name_of(deployment)
+    wait_s = number(spec(deployment), "minReadySeconds")
     text_of_template = json.dumps(template, sort_keys=True)
     for collisions in range(1 << 16):
         digest = suffix(10, text_of_template, *([collisions] if collisions else []))
@@ -154,7 +177,8 @@ def _replica_set(view: View, deployment: Json, owned: Iterable[Json]) -> dict[st
             "ownerReferences": [owner_reference(deployment)],
         },
         "spec": {
-            "replicas": _replicas(deployment),
+            "replicas": _first_size(deployment, owned),
+            **({"minReadySeconds": wait_s} if wait_s else {}),
             "selector": {
                 **selector,
                 "matchLabels": {**strings(selector, "matchLabels"), HASH_LABEL: digest},
@@ -162,6 +186,12 @@ def _replica_set(view: View, deployment: Json, owned: Iterable[Json]) -> dict[st
             "template": {**template, "metadata": {**metadata(template), "labels": labels}},
         },
     }
+
+
+def _first_size(deployment: Json, owned: Sequence[Json]) -> int:
+    """What a new set is asked for at once."""
+    there = sum(_replicas(rs) for rs in owned)
+    return grown(0, there, _replicas(deployment), _bounds(deployment))
 
 
 def _report(p: Pass, deployment: Json, current: Json | None, old: Sequence[Json]) -> list[Write]:
@@ -189,7 +219,7 @@ def _conditions(
     """`Available` and `Progressing`, as `kubectl wait` and `rollout status` read them."""
     desired = _replicas(deployment)
     name = name_of(current) if current is not None else ""
-    enough = counts["availableReplicas"] >= desired - _max_unavailable(deployment)
+    enough = counts["availableReplicas"] >= desired - _bounds(deployment).unavailable
     done = counts["updatedReplicas"] == counts["replicas"] == desired == counts["availableReplicas"]
     entries = with_condition(
         items(status(deployment), "conditions"),
@@ -211,16 +241,8 @@ def _conditions(
     )
 
 
-def _max_unavailable(deployment: Json) -> int:
-    """How many replicas may be missing while the Deployment counts as available (K-10)."""
-    strategy = mapping(spec(deployment), "strategy")
-    if text(strategy, "type") == "Recreate":
-        return 0
-    value = mapping(strategy, "rollingUpdate").get("maxUnavailable", "25%")
-    desired = _replicas(deployment)
-    if isinstance(value, str) and value.endswith("%"):
-        return min(desired * int(value[:-1]) // 100, desired)
-    return min(value if isinstance(value, int) else 0, desired)
+def _bounds(deployment: Json) -> Bounds:
+    return bounds(mapping(spec(deployment), "strategy"), _replicas(deployment))
 
 
 def _replicas(obj: Json) -> int:

@@ -99,7 +99,7 @@ def _replica_set(p: Pass, rs: Json, pods: Sequence[Json]) -> list[Write]:
     elif missing < 0:
         victims = deletion_order(pods, p.now)[: min(-missing, BURST)]
         writes += [Delete(ObjectKey("Pod", namespace_of(v), name_of(v))) for v in victims]
-    return writes + _report(rs, pods)
+    return writes + _report(rs, pods, p.now)
 
 
 def _new_pods(view: View, rs: Json, count: int) -> list[dict[str, object]]:
@@ -171,15 +171,39 @@ def _bucket(age_s: float) -> int:
     return int(log2(age_s)) + 1 if age_s >= 1 else 0
 
 
-def _report(rs: Json, pods: Sequence[Json]) -> list[Write]:
+def available_s(rs: Json, pod: Json) -> float | None:
+    """When a pod counts as available: ready for `minReadySeconds`. None: it is not ready."""
+    if not is_true(pod, "Ready"):
+        return None
+    wait_s = number(spec(rs), "minReadySeconds")
+    since = text(condition(pod, "Ready"), "lastTransitionTime") if wait_s else ""
+    return seconds(since) + wait_s if since else 0.0
+
+
+def next_available_s(view: View, now_s: float) -> float | None:
+    """When the next pod will be available because time has passed (K-16)."""
+    waiting = [rs for rs in view.list("ReplicaSet") if number(spec(rs), "minReadySeconds")]
+    owned = _pods_by_owner(view)[0] if waiting else {}
+    times = [
+        at
+        for rs in waiting
+        for pod in owned.get((namespace_of(rs), name_of(rs)), ())
+        if (at := available_s(rs, pod)) is not None and at > now_s
+    ]
+    return min(times, default=None)
+
+
+def _report(rs: Json, pods: Sequence[Json], now: str) -> list[Write]:
     """Status, where it differs from what the pods say."""
     ready = sum(1 for pod in pods if is_true(pod, "Ready"))
+    times = [at for pod in pods if (at := available_s(rs, pod)) is not None]
+    available = sum(1 for at in times if at <= seconds(now))
     wanted = labels_of(mapping(spec(rs), "template"))
     labeled = sum(1 for pod in pods if wanted.items() <= labels_of(pod).items())
     counts = {
         "fullyLabeledReplicas": labeled,
         "readyReplicas": ready,
-        "availableReplicas": ready,
+        "availableReplicas": available,
     }
     new: dict[str, object] = {"replicas": len(pods), **{k: v for k, v in counts.items() if v}}
     new["observedGeneration"] = number(metadata(rs), "generation")

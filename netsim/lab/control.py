@@ -38,6 +38,7 @@ from netsim.controllers.clock import rfc3339
 from netsim.controllers.health import HealthChecks
 from netsim.controllers.objects import uid_of
 from netsim.controllers.oddities import Oddities
+from netsim.controllers.replicasets import next_available_s
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.messages import Hello
 from netsim.dataplane.process import expect_many_rows
@@ -87,6 +88,8 @@ def default_workers(wire: str) -> int:
 
 class Control:
     """Owns the store and runs the passes of the lab in `state` (its directory)."""
+
+    _later: asyncio.TimerHandle | None = None  # the pass that time alone makes due
 
     def __init__(self, name: str, state: Path, init_pid: int) -> None:
         self.name = name
@@ -311,6 +314,12 @@ class Control:
             return Pass(self.store.view(), now, self.infrastructure.nodes_up)
 
         settle(take, self.store.transaction, self._controllers)
+        now_s = time.time()
+        if self._later is not None:
+            self._later.cancel()
+        due_s = next_available_s(self.store.view(), now_s)
+        loop = asyncio.get_running_loop()
+        self._later = loop.call_later(due_s - now_s, self.wake) if due_s is not None else None
 
 
 def _make_dns(make: Make) -> DnsServers:

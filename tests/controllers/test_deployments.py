@@ -8,6 +8,7 @@ from netsim.api.fields import Json, number, text
 from netsim.api.meta import ObjectKey, annotations_of, labels_of, metadata, name_of
 from netsim.controllers.deployments import REVISION
 from netsim.controllers.objects import condition, controller_of, is_true, spec, status, uid_of
+from netsim.controllers.replicasets import next_available_s
 from netsim.store.base import Delete
 from netsim.store.garbage import cascade
 from tests.controllers.world import World, deployment, lab, owned_by, replica_set, service, template
@@ -71,16 +72,105 @@ def test_scaling_changes_the_set_in_place(replicas: int) -> None:
     assert len(w.pods()) == replicas
 
 
-def test_a_new_template_gets_all_replicas_and_then_the_old_ones_go() -> None:
-    w = world(deployment("web", 3, WEB))
+def rolling(surge: object, unavailable: object) -> Json:
+    shares = {"maxSurge": surge, "maxUnavailable": unavailable}
+    return {"type": "RollingUpdate", "rollingUpdate": shares}
+
+
+def step(w: World) -> None:
+    """Settle, then every pod that waits becomes ready, and every deleted one has ended."""
+    w.settle()
+    w.store.transaction([write for pod in w.pods() for write in w.kubelet(pod)])
+    w.settle()
+
+
+# desired, surge, unavailable; (old, new) after each step.
+ROLLOUTS: list[tuple[int, object, object, list[tuple[int, int]]]] = [
+    (10, 2, 3, [(7, 5), (2, 10), (0, 10)]),  # K-13, and on
+    (3, 1, 0, [(3, 1), (2, 2), (1, 3), (0, 3)]),
+    (3, 0, 1, [(2, 1), (1, 2), (0, 3)]),
+    (2, "25%", "25%", [(2, 1), (1, 2), (0, 2)]),  # 1 more, 0 less
+    (1, 0, "0%", [(0, 1)]),  # both 0: one less
+    (4, "100%", 0, [(4, 4), (0, 4)]),
+]
+
+
+@pytest.mark.parametrize(("desired", "surge", "unavailable", "steps"), ROLLOUTS)
+def test_a_new_template_is_rolled_out_in_steps(
+    desired: int, surge: object, unavailable: object, steps: list[tuple[int, int]]
+) -> None:
+    w = world(deployment("web", desired, WEB, strategy=rolling(surge, unavailable)))
+    (old,) = sets(w)
+    new_template(w, "blue")
+    seen: list[tuple[int, int]] = []
+    for _ in range(len(steps) + 3):
+        w.settle()
+        found = sets(w)
+        here = (found.pop(old), *found.values())
+        seen += [here] if seen[-1:] != [here] else []  # type: ignore[list-item]
+        step(w)
+    assert seen == steps
+    assert {labels_of(p)["color"] for p in w.pods()} == {"blue"}
+    assert is_true(w.get("Deployment", "web"), "Available")
+
+
+def test_while_it_rolls_the_status_says_so() -> None:
+    w = world(deployment("web", 4, WEB, strategy=rolling(1, 0)))
+    new_template(w, "blue")
+    w.settle()
+    found = w.get("Deployment", "web")
+    counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    assert [number(status(found), c) for c in counts] == [5, 1, 4, 4]
+    assert number(status(found), "observedGeneration") == number(metadata(found), "generation")
+    assert is_true(found, "Available")
+    assert text(condition(found, "Progressing"), "reason") == "ReplicaSetUpdated"
+
+
+def test_a_template_that_never_gets_ready_leaves_the_old_ones() -> None:
+    w = world(deployment("web", 4, WEB, strategy=rolling(1, 1)))
+    (old,) = sets(w)
+    new_template(w, "blue")
+    for _ in range(5):
+        w.settle()
+    assert sets(w)[old] == 3
+    new_template(w, "green")
+    w.settle()
+    assert sorted(sets(w).values()) == [0, 2, 3], "the ones that are not available go first"
+
+
+def test_pods_are_available_when_they_have_been_ready_long_enough() -> None:
+    w = world(deployment("web", 2, WEB, strategy=rolling(1, 0), minReadySeconds=30))
+    assert number(status(w.get("Deployment", "web")), "readyReplicas") == 2
+    assert number(status(w.get("Deployment", "web")), "availableReplicas") == 0
+    assert next_available_s(w.store.view(), w.now_s) == w.now_s + 30
+    w.now_s += 30
+    w.settle()
+    assert number(status(w.get("Deployment", "web")), "availableReplicas") == 2
+    (old,) = sets(w)
+    new_template(w, "blue")
+    w.run()
+    assert sets(w)[old] == 2, "the new one is ready, and has to stay so"
+    for left in (1, 0):
+        w.now_s += 30
+        w.run()
+        assert sets(w)[old] == left
+    assert next_available_s(w.store.view(), w.now_s) is None
+    w.set_spec("Deployment", "web", minReadySeconds=600)
+    w.run()
+    assert next_available_s(w.store.view(), w.now_s) == w.now_s - 60 + 600
+
+
+def test_a_rollout_that_is_paused_stays_where_it_is() -> None:
+    w = world(deployment("web", 4, WEB, strategy=rolling(1, 0)))
     (old,) = sets(w)
     new_template(w, "blue")
     w.settle()
-    assert sets(w)[old] == 3, "nobody is available yet to take over"
+    w.set_spec("Deployment", "web", paused=True)
     w.run()
-    assert sorted(sets(w).values()) == [0, 3]
+    assert sorted(sets(w).values()) == [1, 4]
+    w.set_spec("Deployment", "web", paused=False)
+    w.run()
     assert sets(w)[old] == 0
-    assert {labels_of(p)["color"] for p in w.pods()} == {"blue"}
 
 
 def test_going_back_reuses_the_old_set_with_a_new_revision() -> None:

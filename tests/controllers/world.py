@@ -226,13 +226,14 @@ class World:
         """Settle, with every bound pod running and ready, and every deleted one ended."""
         for _ in range(20):
             self.settle()
-            writes = [write for p in self.pods() for write in self._kubelet(p)]
+            writes = [write for p in self.pods() for write in self.kubelet(p)]
             if not writes:
                 return
             self.store.transaction(writes)
         raise AssertionError("does not come to rest")
 
-    def _kubelet(self, stored: Json) -> list[Write]:
+    def kubelet(self, stored: Json) -> list[Write]:
+        """What a kubelet would write: the pod runs and is ready, or has ended."""
         if "deletionTimestamp" in mapping(stored, "metadata"):
             return [Delete(key_of(stored), grace_s=0)]
         if not text(status(stored), "podIP") or text(status(stored), "phase") == "Running":
