@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import NamedTuple
 
 import yaml
 
+from netsim.api.json_text import ODD, plain_json
+from netsim.api.places import Mark, Place, json_mark
 from netsim.api.problems import Path, Problem
 from netsim.api.scalars import resolve_plain, resolve_tagged
 
@@ -30,15 +31,6 @@ _MARKER = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _CONTENT = re.compile(r"^[^#%\s]|^[ \t]+[^#\s]", re.MULTILINE)
 
 
-class Mark(NamedTuple):
-    """Where a value starts, counting from 1, and where what it holds starts."""
-
-    line: int
-    column: int
-    keys: Mapping[str, tuple[Mark, Mark]] = MappingProxyType({})
-    items: Sequence[Mark] = ()
-
-
 @dataclass(frozen=True)
 class Text:
     """One document of a stream as text: line 1 of `text` is line `first_line` of `file`."""
@@ -48,9 +40,19 @@ class Text:
     first_line: int = 1
 
     @cached_property
-    def marks(self) -> list[Mark]:
+    def marks(self) -> Sequence[Place]:
         """A mark per document, made by reading the text once more."""
         return [mark for _, mark in _Reader(self).documents()]
+
+
+@dataclass(frozen=True)
+class JsonText(Text):
+    """One document that is plain JSON."""
+
+    @cached_property
+    def marks(self) -> Sequence[Place]:
+        """Its mark, which reads what it is asked for."""
+        return [json_mark(self.text, self.first_line)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,10 @@ def read(text: str, file: str) -> tuple[list[Document], list[Problem]]:
         message = f"the character U+{ord(text[error.start]):04X} is not allowed in YAML"
         return [], [Problem("error", message, file=file)]
     for part in _split(text, file):
+        value = plain_json(part.text, DEPTH_MAX)
+        if value is not ODD:
+            documents.append(Document(value, Source(JsonText(file, part.text, part.first_line))))
+            continue
         reader = _Reader(part)
         values = [value for value, _ in reader.documents()]
         if not reader.failed:
