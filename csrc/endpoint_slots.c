@@ -40,6 +40,7 @@ int endpoint_slots_reserve(struct endpoint_slots *s, size_t count)
 	p = realloc(s->free, room * sizeof(*p));
 	if (!p)
 		return -ENOMEM;
+	memmove(&p[room - s->leaving], &p[s->free_room - s->leaving], s->leaving * sizeof(*p));
 	s->free = p;
 	s->free_room = room;
 	return 0;
@@ -53,10 +54,20 @@ uint32_t endpoint_slot_take(struct endpoint_slots *s, uint32_t *generation)
 	return slot;
 }
 
-void endpoint_slot_give(struct endpoint_slots *s, uint32_t slot)
+/* There is room: what leaves is neither free nor twice there. */
+void endpoint_slot_leave(struct endpoint_slots *s, uint32_t slot)
 {
-	atomic_fetch_add_explicit(&s->generations[slot], 1, memory_order_release);
-	s->free[s->free_count++] = slot;
+	s->free[s->free_room - ++s->leaving] = slot;
+}
+
+void endpoint_slots_give(struct endpoint_slots *s)
+{
+	for (; s->leaving; s->leaving--) {
+		uint32_t slot = s->free[s->free_room - s->leaving];
+
+		atomic_fetch_add_explicit(&s->generations[slot], 1, memory_order_release);
+		s->free[s->free_count++] = slot;
+	}
 }
 
 size_t endpoint_slots_bytes(const struct endpoint_slots *s)

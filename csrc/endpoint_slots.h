@@ -20,6 +20,7 @@ struct endpoint_slots {
 	uint32_t *free;
 	size_t free_count;
 	size_t free_room;
+	size_t leaving; /* slots that are about to be given, from the end of free */
 };
 
 /* Return: 0, -ENOMEM. */
@@ -31,7 +32,11 @@ int endpoint_slots_reserve(struct endpoint_slots *s, size_t count);
 
 /* Takes a slot that was reserved, in a new generation. */
 uint32_t endpoint_slot_take(struct endpoint_slots *s, uint32_t *generation);
-void endpoint_slot_give(struct endpoint_slots *s, uint32_t slot);
+
+/* Two steps for what readers can still find: a slot leaves, and what has left is given together. */
+void endpoint_slot_leave(struct endpoint_slots *s, uint32_t slot);
+void endpoint_slots_give(struct endpoint_slots *s);
+
 size_t endpoint_slots_bytes(const struct endpoint_slots *s);
 
 /* Whether the endpoint is still there; never one of a slot beyond all. */

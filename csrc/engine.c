@@ -205,6 +205,16 @@ int engine_service_remove(struct engine *e, const struct service_key *key)
 	return tables_remove_service(e->tables, key);
 }
 
+void engine_services_begin(struct engine *e)
+{
+	tables_begin_services(e->tables);
+}
+
+void engine_services_end(struct engine *e)
+{
+	tables_commit_services(e->tables);
+}
+
 int engine_routes(struct engine *e, const struct route_row *rows, size_t count)
 {
 	struct route_table *t;

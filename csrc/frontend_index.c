@@ -24,9 +24,10 @@ static struct frontend_places *places_new(uint64_t count)
 	return p;
 }
 
+/* Where the writer works. */
 static struct frontend_places *places_own(const struct frontend_index *x)
 {
-	return atomic_load_explicit(&x->places, memory_order_relaxed);
+	return x->next ? x->next : atomic_load_explicit(&x->places, memory_order_relaxed);
 }
 
 int frontend_index_init(struct frontend_index *x)
@@ -35,6 +36,7 @@ int frontend_index_init(struct frontend_index *x)
 
 	if (!p)
 		return -ENOMEM;
+	x->next = NULL;
 	x->count = 0;
 	x->used = 0;
 	atomic_init(&x->places, p);
@@ -43,7 +45,31 @@ int frontend_index_init(struct frontend_index *x)
 
 void frontend_index_fini(struct frontend_index *x)
 {
-	free(places_own(x));
+	free(atomic_load_explicit(&x->places, memory_order_relaxed));
+	free(x->next);
+}
+
+int frontend_index_begin(struct frontend_index *x)
+{
+	const struct frontend_places *now = places_own(x);
+	size_t bytes = places_bytes(now->mask + 1);
+
+	x->next = malloc(bytes);
+	if (!x->next)
+		return -ENOMEM;
+	memcpy(x->next, now, bytes);
+	return 0;
+}
+
+void frontend_index_commit(struct frontend_index *x, struct retired **retired)
+{
+	struct frontend_places *old = atomic_load_explicit(&x->places, memory_order_relaxed);
+
+	if (!x->next)
+		return;
+	atomic_store_explicit(&x->places, x->next, memory_order_release);
+	x->next = NULL;
+	retired_push(retired, &old->retired);
 }
 
 size_t frontend_index_bytes(const struct frontend_index *x)
@@ -109,6 +135,11 @@ int frontend_index_reserve(struct frontend_index *x, size_t more, frontend_hash_
 					      memory_order_relaxed);
 	}
 	x->used = x->count;
+	if (x->next) {
+		free(x->next); /* nobody has seen it */
+		x->next = p;
+		return 0;
+	}
 	atomic_store_explicit(&x->places, p, memory_order_release);
 	retired_push(retired, &old->retired);
 	return 0;

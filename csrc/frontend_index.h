@@ -7,7 +7,7 @@
  * tombstone, which later additions use again. When the array fills up, the writer copies the
  * pointers to a new one, swaps it in and retires the old: a reader finishes its probe in whichever
  * it began. A frontend is replaced in its own place, so that readers see the old one or the new one
- * but never none.
+ * but never none. Several changes show together where they are made to a copy of the array.
  */
 #ifndef NETSIM_FRONTEND_INDEX_H
 #define NETSIM_FRONTEND_INDEX_H
@@ -29,6 +29,7 @@ struct frontend_index {
 	_Atomic(struct frontend_places *) places;
 
 	/* the writer's own */
+	struct frontend_places *next; /* a copy under way, NULL: changes show at once */
 	size_t count;
 	size_t used; /* places that are not NULL: frontends and tombstones */
 };
@@ -54,6 +55,21 @@ static inline const struct frontend *frontend_at(const struct frontend_places *p
 /* Return: 0, -ENOMEM. */
 int frontend_index_init(struct frontend_index *x);
 void frontend_index_fini(struct frontend_index *x);
+
+/**
+ * frontend_index_begin() - From now on changes are made to a copy
+ * @x:		index
+ *
+ * Return: 0, -ENOMEM: they show at once.
+ */
+int frontend_index_begin(struct frontend_index *x);
+
+/**
+ * frontend_index_commit() - All changes since the beginning show, together; if it did begin
+ * @x:		index
+ * @retired:	list to which the array as it was is prepended
+ */
+void frontend_index_commit(struct frontend_index *x, struct retired **retired);
 
 /**
  * frontend_index_reserve() - Make room for more frontends: a new array when the old is half used

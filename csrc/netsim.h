@@ -72,6 +72,9 @@ int engine_iface_remove(struct engine *e, uint32_t id);
 /* tables; effective for the next batch of every worker */
 int engine_service_set(struct engine *e, const struct service_spec *spec);
 int engine_service_remove(struct engine *e, const struct service_key *key);
+/* what is set and removed between the two takes effect together, at the end */
+void engine_services_begin(struct engine *e);
+void engine_services_end(struct engine *e);
 int engine_routes(struct engine *e, const struct route_row *rows, size_t count);
 int engine_peers(struct engine *e, const struct peer_row *rows, size_t count);
 int engine_publish(struct engine *e, uint64_t revision);

@@ -59,6 +59,7 @@ void service_table_free(struct service_table *t)
 
 	if (!t)
 		return;
+	service_table_commit(t, &all);
 	p = frontend_index_places(&t->keys);
 	for (uint64_t i = 0; i <= p->mask; i++) {
 		const struct frontend *f = frontend_at(p, i);
@@ -219,7 +220,7 @@ static bool has_address(const struct frontend *f)
 static void frontend_show(struct service_table *t, const struct frontend *f)
 {
 	if (frontend_index_show(&t->keys, by_key(f, t->seed), f) && f->key.proto == PROTO_UDP)
-		atomic_fetch_add_explicit(&t->udp_generation, 1, memory_order_release);
+		t->udp_new = true;
 	if (has_address(f))
 		frontend_index_show(&t->addresses, by_address(f, t->seed), f);
 }
@@ -243,11 +244,47 @@ static void service_retire(struct service_table *t, const struct service *old,
 		const struct endpoint *e = &old->endpoints[i];
 
 		if (!now || *scratch_probe(t, mask, now->endpoints, e->addr, e->port) == NOT_FOUND)
-			endpoint_slot_give(&t->slots, e->slot);
+			endpoint_slot_leave(&t->slots, e->slot);
 	}
 	t->bytes -= old->bytes;
 	t->services--;
-	retired_push(retired, service_retired(old));
+	retired_push(t->open ? &t->going : retired, service_retired(old));
+}
+
+/* What changed has been shown. */
+static void shown(struct service_table *t)
+{
+	if (t->udp_new)
+		atomic_fetch_add_explicit(&t->udp_generation, 1, memory_order_release);
+	t->udp_new = false;
+	endpoint_slots_give(&t->slots);
+}
+
+void service_table_begin(struct service_table *t)
+{
+	if (!t->open && !frontend_index_begin(&t->keys))
+		t->open = true; /* without a copy of the addresses those show first */
+	if (t->open)
+		(void)frontend_index_begin(&t->addresses);
+}
+
+void service_table_commit(struct service_table *t, struct retired **retired)
+{
+	struct retired *last = t->going;
+
+	if (!t->open)
+		return;
+	t->open = false;
+	frontend_index_commit(&t->keys, retired);
+	frontend_index_commit(&t->addresses, retired);
+	shown(t);
+	while (last && last->next)
+		last = last->next;
+	if (last) {
+		last->next = *retired;
+		*retired = t->going;
+		t->going = NULL;
+	}
 }
 
 /* Everything a change may need, before the first change. */
@@ -299,6 +336,8 @@ int service_table_set(struct service_table *t, const struct service_spec *spec,
 		frontend_show(t, &s->frontends[i]);
 	if (old)
 		service_retire(t, old, s, mask, retired);
+	if (!t->open)
+		shown(t);
 	return 0;
 }
 
@@ -310,5 +349,7 @@ int service_table_remove(struct service_table *t, const struct service_key *key,
 	if (!s)
 		return -ENOENT;
 	service_retire(t, s, NULL, 0, retired);
+	if (!t->open)
+		shown(t);
 	return 0;
 }

@@ -2,9 +2,10 @@
 /* service_table.h - (address, port, protocol) to the endpoints that serve it. Rank 1.
  *
  * One table per lab, shared by all nodes. Changing a service swaps one pointer per frontend in the
- * index, so a change costs its own size. One writer (the control thread); readers on any worker
- * take no lock and keep no pointer past the poll cycle in which they read it: what
- * service_table_set() and service_table_remove() hand back must be retired, not freed.
+ * index, so a change costs its own size. Changes that must show together are made to a copy of the
+ * index (service_table_begin()), which costs the index's size. One writer (the control thread);
+ * readers on any worker take no lock and keep no pointer past the poll cycle in which they read it:
+ * what service_table_set() and service_table_remove() hand back must be retired, not freed.
  *
  * Endpoints live in numbered slots, each with a generation that changes when the endpoint leaves
  * its service. A flow remembers (slot, generation): removing an endpoint is O(1), however many
@@ -29,6 +30,9 @@ struct service_table {
 	_Atomic uint32_t udp_generation; /* changes when a key of UDP is new */
 
 	/* the writer's own */
+	bool open;             /* between begin and commit */
+	bool udp_new;          /* since it began: a key of UDP */
+	struct retired *going; /* since then: services that readers still see */
 	size_t services;
 	uint32_t *scratch; /* positions of a spec's endpoints by hash */
 	size_t scratch_room;
@@ -74,6 +78,21 @@ int service_table_set(struct service_table *t, const struct service_spec *spec,
  */
 int service_table_remove(struct service_table *t, const struct service_key *key,
 			 struct retired **retired);
+
+/**
+ * service_table_begin() - What is set and removed from now on shows at service_table_commit() only
+ * @t:		table
+ *
+ * If there is no memory for that, changes show one by one.
+ */
+void service_table_begin(struct service_table *t);
+
+/**
+ * service_table_commit() - All that was set and removed since it began shows, together
+ * @t:		table
+ * @retired:	list to which freed memory is prepended
+ */
+void service_table_commit(struct service_table *t, struct retired **retired);
 
 /**
  * service_table_udp_generation() - Another one whenever UDP may have got a frontend (any thread)

@@ -159,6 +159,19 @@ int tables_remove_service(struct tables *t, const struct service_key *key)
 	return err;
 }
 
+void tables_begin_services(struct tables *t)
+{
+	service_table_begin(t->services);
+}
+
+void tables_commit_services(struct tables *t)
+{
+	struct retired *retired = NULL;
+
+	service_table_commit(t->services, &retired);
+	waiting_push_all(t, retired);
+}
+
 void tables_publish(struct tables *t, uint64_t revision)
 {
 	atomic_store_explicit(&t->revision, revision, memory_order_release);

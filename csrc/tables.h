@@ -55,6 +55,12 @@ int tables_set_service(struct tables *t, const struct service_spec *spec);
 int tables_remove_service(struct tables *t, const struct service_key *key);
 
 /**
+ * tables_begin_services() / tables_commit_services() - The changes between them show together
+ */
+void tables_begin_services(struct tables *t);
+void tables_commit_services(struct tables *t);
+
+/**
  * tables_retire() - Free @memory with @free_memory after every worker has passed a quiet point
  */
 void tables_retire(struct tables *t, void *memory, void (*free_memory)(void *));

@@ -248,6 +248,14 @@ cdef class Engine:
         if rc < 0:
             check(rc, f"service {row.name}")
 
+    def services_begin(self):
+        """What is set and removed from now on takes effect together, with services_end()."""
+        core.engine_services_begin(self.open())
+
+    def services_end(self):
+        """What was set and removed since the beginning takes effect."""
+        core.engine_services_end(self.open())
+
     def services(self, rows, uint64_t revision):
         """Put many in place, in order; the first that is refused ends it with its error."""
         for row in rows:

@@ -1,6 +1,7 @@
 """Mirror of the headers of csrc's tables, and conversions: for _tables.pyx, so for tests, only."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 
@@ -260,3 +261,22 @@ cdef inline flow_key numbered(uint32_t n, bint reply) noexcept nogil:
     k.dport = <uint16_t>(n >> 16)
     k.proto = 17
     return k
+
+
+cdef inline object found_ports(const fragment_table *t, const fragment_key *k, uint64_t now_ns):
+    """(sport, dport) or None."""
+    cdef uint16_t sport, dport
+    if not fragment_find(t, k, now_ns, &sport, &dport):
+        return None
+    return from_be16(sport), from_be16(dport)
+
+
+cdef inline int new_peers(peer_table **out, object rows) except? -1:
+    """Negative errno."""
+    cdef peer_row *c = <peer_row *>malloc((len(rows) + 1) * sizeof(peer_row))
+    try:
+        for i, row in enumerate(rows):
+            c[i] = to_peer(row)
+        return peer_table_new(out, c, len(rows))
+    finally:
+        free(c)

@@ -99,6 +99,14 @@ cdef class ServiceTable:
         cdef service_key k = to_service(key)
         check(service_table_remove(self.table, &k, &self.gone))
 
+    def begin(self):
+        """What is changed from now on shows with commit()."""
+        service_table_begin(self.table)
+
+    def commit(self):
+        """What was changed shows."""
+        service_table_commit(self.table, &self.gone)
+
     def reap(self):
         """Free what was retired: no reader is left."""
         retired_free(self.gone)
@@ -179,13 +187,7 @@ cdef class PeerTable:
     cdef peer_table *table
 
     def __cinit__(self, rows):
-        cdef peer_row *c = <peer_row *>malloc((len(rows) + 1) * sizeof(peer_row))
-        try:
-            for i, row in enumerate(rows):
-                c[i] = to_peer(row)
-            check(peer_table_new(&self.table, c, len(rows)))
-        finally:
-            free(c)
+        check(new_peers(&self.table, rows))
 
     def __dealloc__(self):
         peer_table_free(self.table)
@@ -242,10 +244,7 @@ cdef class FragmentTable:
     def find(self, key, uint64_t now_ns):
         """(sport, dport) or None."""
         cdef fragment_key k = to_fragment(key)
-        cdef uint16_t sport, dport
-        if not fragment_find(self.table, &k, now_ns, &sport, &dport):
-            return None
-        return from_be16(sport), from_be16(dport)
+        return found_ports(self.table, &k, now_ns)
 
 
 cdef class Arena:

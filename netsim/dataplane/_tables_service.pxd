@@ -75,6 +75,8 @@ cdef extern from "service_table.h" nogil:
     void service_table_free(service_table *t)
     int service_table_set(service_table *t, const service_spec *spec, retired **r)
     int service_table_remove(service_table *t, const service_key *key, retired **r)
+    void service_table_begin(service_table *t)
+    void service_table_commit(service_table *t, retired **r)
     uint64_t service_table_hash(const service_table *t, const service_key *k)
     bint service_table_has_address(const service_table *t, addr address, uint32_t flags)
     const frontend *service_table_find(const service_table *t, const service_key *k, uint64_t hash)

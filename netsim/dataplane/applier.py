@@ -8,7 +8,8 @@ has lost track may send everything.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from netsim.dataplane._core import Engine
@@ -105,8 +106,9 @@ class Applier:
         self._problems = []
         todo = steps(self.tables(), changes)
         # first, so that nobody is sent to a pod that goes
-        self._each("service", changes.remove_services, self._remove_service)
-        self._each("service", changes.services, lambda row: self._set_service(row, revision))
+        with self._together(changes):
+            self._each("service", changes.remove_services, self._remove_service)
+            self._each("service", changes.services, lambda row: self._set_service(row, revision))
         self._each("pod", todo.remove_pods, self._remove_pod)
         self._each("node", todo.remove_nodes, self._remove_node)
         self._lab = changes.lab or self._lab
@@ -146,6 +148,21 @@ class Applier:
                 text = f"{error}"
                 prefix = f"{kind} {name}".strip()
                 self._problems.append(text if text.startswith(prefix) else f"{prefix}: {text}")
+
+    @contextmanager
+    def _together(self, changes: Changes) -> Iterator[None]:
+        """Changes of services take effect at once (P-92); that of a single key does so anyway."""
+        new = [row for row in changes.services if self.services.get(row.key) != row]
+        old = [row for row in map(self.services.get, changes.remove_services) if row is not None]
+        old += [row for row in (self.services.get(row.key) for row in new) if row is not None]
+        if len(new) + len(changes.remove_services) < 2 and not any(r.frontends for r in new + old):
+            yield
+            return
+        self.engine.services_begin()
+        try:
+            yield
+        finally:
+            self.engine.services_end()
 
     def _remove_service(self, key: ServiceKey) -> None:
         if key in self.services:

@@ -287,6 +287,8 @@ cdef extern from "netsim.h" nogil:
     int engine_iface_remove(engine *e, uint32_t id)
     int engine_service_set(engine *e, const service_spec *spec)
     int engine_service_remove(engine *e, const service_key *key)
+    void engine_services_begin(engine *e)
+    void engine_services_end(engine *e)
     int engine_routes(engine *e, const route_row *rows, size_t count)
     int engine_peers(engine *e, const peer_row *rows, size_t count)
     int engine_publish(engine *e, uint64_t revision)

@@ -15,7 +15,7 @@ from scapy.layers.inet import ICMP, IP, UDP
 from netsim.dataplane._core import Engine
 from netsim.dataplane.applier import Applier, Steps, steps
 from netsim.dataplane.plan import plan
-from netsim.dataplane.rows import Changes, LabRow, PodRow, Tables
+from netsim.dataplane.rows import Changes, FrontendRow, LabRow, PodRow, ServiceRow, Tables
 from tests.dataplane.lab import SERVICE, node, path, peer, pod, service, whole
 from tests.dataplane.sandboxes import Sandboxes, sandboxes
 from tests.dataplane.strategies import tables
@@ -75,6 +75,60 @@ def test_a_service_leads_to_its_endpoint(lab: Stepped) -> None:
     arrived = lab.boxes.receive(server)
     assert (arrived.dst, arrived[UDP].dport, arrived.ttl) == ("10.244.2.2", 8080, 62)
     assert web.addr == SERVICE
+
+
+def with_port(row: ServiceRow, port: int, node_port: int = 0) -> ServiceRow:
+    fronts = (FrontendRow(0, node_port, "node-port"),) if node_port else ()
+    return row._replace(port=port, id=port, frontends=fronts)
+
+
+def test_changes_of_services_take_effect_together(
+    lab: Stepped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-92: two ports, and a node port that passes from one to the other; a bad row stays out."""
+    desired, calls = whole(pods=1), list[str]()
+    for name in ("services_begin", "service_remove", "service_set", "services_end"):
+        spied(lab, monkeypatch, name, calls)
+    [web] = desired.services.values()
+
+    def applied(*rows: ServiceRow) -> list[str]:
+        calls.clear()
+        problems = lab.apply(dataclasses.replace(desired, services={r.key: r for r in rows}))
+        assert [p.partition(":")[0] for p in problems] == ["service default/bad"][: len(problems)]
+        return calls
+
+    together = ["services_begin", "service_set", "service_set", "services_end"]
+    assert applied(with_port(web, 80), with_port(web, 81)) == together
+    assert applied(with_port(web, 80)) == ["service_remove"], "one key is one store"
+    first, second = with_port(web, 80, 30080), with_port(web, 81, 30080)
+    assert applied(first) == ["services_begin", "service_set", "services_end"]
+    assert applied(second) == ["services_begin", "service_remove", "service_set", "services_end"]
+    bad = with_port(web, 82)._replace(name="default/bad", endpoints=web.endpoints[:1] * 2)
+    assert applied(first, bad)[-1] == "services_end"
+    assert {row.key for row in lab.applier.services.values()} == {first.key}
+    assert lab.engine.info().services == 1
+
+
+def spied(lab: Stepped, monkeypatch: pytest.MonkeyPatch, name: str, calls: list[str]) -> None:
+    original = getattr(lab.engine, name)
+
+    def spy(*args: object) -> object:
+        calls.append(name)
+        return original(*args)
+
+    if not isinstance(lab.applier.engine, Spied):
+        lab.applier.engine = Spied(lab.engine)  # type: ignore[assignment]
+    monkeypatch.setattr(lab.applier.engine, name, spy, raising=False)
+
+
+class Spied:
+    """An engine of which some calls are replaced: its own can not be."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
 
 
 def test_nobody_is_sent_to_a_pod_that_goes(lab: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:

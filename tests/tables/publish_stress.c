@@ -19,6 +19,7 @@ enum {
 	SERVICES = 64,
 	ENDPOINTS = 8,
 	CHANGES = 30000,
+	TOGETHER = 4,   /* services after those that change together only: id is their version */
 	HELD_OVER = 40, /* changes that a reader holds its finds over */
 	ROUTES = 16,
 };
@@ -67,6 +68,22 @@ static void route_check(const struct route_table *routes, uint32_t n)
 		fail("a route is not its table's");
 }
 
+/* Once one of those that change together is new, none is old. */
+static void together_check(void)
+{
+	uint32_t newest = 0;
+
+	for (uint32_t n = SERVICES; n < SERVICES + TOGETHER; n++) {
+		struct service_key k = key_of(n);
+		uint64_t hash = service_table_hash(tables->services, &k);
+		const struct frontend *f = service_table_find(tables->services, &k, hash);
+
+		if (!f || f->service->id < newest)
+			fail("half of a change is seen");
+		newest = f->service->id;
+	}
+}
+
 static void wait_for_changes(unsigned count)
 {
 	unsigned from = atomic_load_explicit(&changes, memory_order_relaxed);
@@ -90,6 +107,7 @@ static void look(uint64_t *random)
 		wait_for_changes(HELD_OVER);
 	if (f)
 		service_check(f->service, n);
+	together_check();
 	route_check(routes, n % ROUTES);
 	if (peer_table_find(peers, numbered(0x0a00, n % 4))->node != n % 4)
 		fail("a peer is not its table's");
@@ -134,6 +152,20 @@ static void service_change(uint64_t *random)
 		fail("a service could not be set");
 }
 
+static void together_change(uint32_t version)
+{
+	tables_begin_services(tables);
+	for (uint32_t n = SERVICES; n < SERVICES + TOGETHER; n++) {
+		struct endpoint_spec e = {addr_from_v4(n << 24 | version % 7), to_be16(80)};
+		struct service_spec spec = {
+		    .key = key_of(n), .id = version, .endpoints = &e, .count = 1};
+
+		if (tables_set_service(tables, &spec))
+			fail("a service could not be set");
+	}
+	tables_commit_services(tables);
+}
+
 static void routes_change(uint64_t *random)
 {
 	uint32_t count = ROUTES + (uint32_t)(random_next(random) % 8);
@@ -174,6 +206,8 @@ static size_t write_all(void)
 			routes_change(&random);
 		else if (i % 16 == 1)
 			peers_change();
+		else if (i % 16 < 5)
+			together_change(i);
 		else
 			service_change(&random);
 		tables_publish(tables, i);
@@ -199,6 +233,7 @@ int main(void)
 		return 1;
 	routes_change(&random);
 	peers_change();
+	together_change(0);
 	for (unsigned i = 0; i < READERS; i++) {
 		workers[i] = i * 9;
 		if (pthread_create(&threads[i], NULL, reader, &workers[i]))

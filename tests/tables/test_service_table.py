@@ -14,6 +14,7 @@ from netsim.dataplane._tables import ServiceTable
 
 Endpoint = tuple[int, int]
 Key = tuple[int, int, int]
+Row = tuple[int, int, int, tuple[Endpoint, ...]]  # id, affinity, revision, endpoints
 
 KEYS = st.tuples(st.integers(0x0A600000, 0x0A600017), st.sampled_from([53, 80]), st.just(17))
 ENDPOINTS = st.lists(
@@ -36,7 +37,7 @@ class ServiceTwin(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.table = ServiceTable(random.Random(1).getrandbits(64))
-        self.naive: dict[Key, tuple[int, int, int, tuple[Endpoint, ...]]] = {}
+        self.naive: dict[Key, Row] = {}
         self.holders: dict[Key, Key] = {}
         self.slots: dict[tuple[Key, Endpoint], tuple[int, int]] = {}
         self.dead: set[tuple[int, int]] = set()
@@ -70,22 +71,59 @@ class ServiceTwin(RuleBasedStateMachine):
         before = self.table.udp_generation()
         new = [k for k in (key, *more) if k not in self.naive and k not in self.holders]
         self.table.set(key, id, endpoints, affinity_s, revision, more=more)
-        assert self.table.udp_generation() - before == len(new)
-        self.naive[key] = (id, affinity_s, revision, tuple(endpoints))
+        assert (self.table.udp_generation() != before) == bool(new)
+        self.is_set(key, (id, affinity_s, revision, tuple(endpoints)), more)
+        self.take_slots(key, tuple(endpoints))
+
+    def is_set(self, key: Key, row: Row, more: list[Key]) -> None:
+        self.naive[key] = row
         self.holders = {k: who for k, who in self.holders.items() if who != key}
         self.holders |= dict.fromkeys(more, key)
-        self.take_slots(key, tuple(endpoints))
+
+    def is_gone(self, key: Key) -> None:
+        del self.naive[key]
+        self.holders = {k: who for k, who in self.holders.items() if who != key}
 
     @rule(key=KEYS)
     def remove(self, key: Key) -> None:
         if key in self.naive:
             self.table.remove(key)
-            del self.naive[key]
-            self.holders = {k: who for k, who in self.holders.items() if who != key}
+            self.is_gone(key)
         else:
             with pytest.raises(FileNotFoundError):
                 self.table.remove(key)
         self.take_slots(key, ())
+
+    @rule(
+        changes=st.lists(
+            st.tuples(KEYS, st.none() | ENDPOINTS, MORE), max_size=6, unique_by=lambda c: c[0]
+        )
+    )
+    def together(self, changes: list[tuple[Key, list[Endpoint] | None, list[Key]]]) -> None:
+        """Readers see nothing of it, and then all."""
+        before = self.seen()
+        self.table.begin()
+        for key, endpoints, more in changes:
+            if endpoints is not None:
+                self.table.set(key, 7, endpoints, more=more)
+                self.is_set(key, (7, 0, 0, tuple(endpoints)), more)
+            elif key in self.naive:
+                self.table.remove(key)
+                self.is_gone(key)
+            with pytest.raises(OSError, match="Invalid"):
+                self.table.set((key[0], 0, key[2]), 1, [])
+            assert self.seen() == before
+            assert all(self.table.alive(*s) for s in self.slots.values())
+        self.table.commit()
+        for key, endpoints, _ in changes:
+            self.take_slots(key, tuple(endpoints or ()))
+
+    def seen(self) -> object:
+        """All that readers can find."""
+        every = [(address, port, 17) for address in ADDRESSES for port in (53, 80)]
+        every += [(address, 30000 + port, 17) for address in range(8) for port in (53, 80)]
+        addresses = [self.table.has_address(a, own=own) for a in ADDRESSES for own in (True, False)]
+        return [self.table.find(key) for key in every], addresses, self.table.udp_generation()
 
     @rule(key=KEYS, other=KEYS, endpoints=ENDPOINTS.filter(bool), wrong=st.integers(0, 6))
     def refuse(self, key: Key, other: Key, endpoints: list[Endpoint], wrong: int) -> None:
@@ -161,6 +199,25 @@ def test_thousands_of_services_come_and_go() -> None:
         found = table.find((0x0A600000 + n, 80, 6))
         assert (found and [e[:2] for e in found[3]]) == naive.get((0x0A600000 + n, 80, 6))
     assert table.find((0x0A600000, 81, 6)) is None
+
+
+def test_thousands_of_changes_show_together() -> None:
+    table = ServiceTable(7)
+    keys = [(0x0A600000 + n, 80, 6) for n in range(3000)]
+    for id_ in (1, 2):
+        table.begin()
+        for n, key in enumerate(keys):
+            table.set(key, id_, [(0x0AF40000 + n + id_ * 5000, 80)])
+        assert {found[0] for key in keys if (found := table.find(key))} == (
+            {1} if id_ > 1 else set()
+        )
+        table.commit()
+        assert {found[0] for key in keys if (found := table.find(key))} == {id_}
+        table.reap()
+    table.begin()
+    for key in keys:
+        table.remove(key)
+    assert len(table) == 0, "and who closes it now leaves nothing behind"
 
 
 def test_slots_are_used_again_in_a_new_generation() -> None:
