@@ -262,10 +262,10 @@ static void shown(struct service_table *t)
 
 void service_table_begin(struct service_table *t)
 {
-	if (!t->open && !frontend_index_begin(&t->keys))
-		t->open = true; /* without a copy of the addresses those show first */
-	if (t->open)
-		(void)frontend_index_begin(&t->addresses);
+	if (t->open || frontend_index_begin(&t->keys))
+		return;
+	t->open = true;
+	(void)frontend_index_begin(&t->addresses); /* without: they show as they are made */
 }
 
 void service_table_commit(struct service_table *t, struct retired **retired)

@@ -129,8 +129,9 @@ class Names:
             return (
                 NOTHING if below else self._external(own, text(fields, "externalName"), kind, chain)
             )
-        address, ends = text(fields, "clusterIP"), list(self._ends(name))
+        address = text(fields, "clusterIP")
         headless = address == "None"
+        ends = list(self._ends(name)) if headless or below else []
         match below:
             case [] if headless:
                 return _of_kind(kind, [Record(own, "A", end.address) for end in ends])
@@ -177,6 +178,8 @@ class Names:
         """Ready endpoints, each address once, in the order of addresses."""
         found: dict[tuple[str, str], set[tuple[str, str, int]]] = {}
         for slice_ in self._slices_of.get(name, {}).values():
+            if not _addresses(slice_):
+                continue
             ports = {
                 (text(p, "name"), text(p, "protocol", "TCP"), number(p, "port"))
                 for p in items(slice_, "ports")
@@ -201,6 +204,9 @@ def _service_of(slice_: Json) -> Name:
 
 
 def _addresses(slice_: Json) -> set[str]:
+    """Those of the family that has names here."""
+    if text(slice_, "addressType") != "IPv4":
+        return set()
     return {a for e in items(slice_, "endpoints") for a in texts(e, "addresses")[:1]}
 
 

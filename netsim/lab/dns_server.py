@@ -58,9 +58,12 @@ def respond(wire: bytes, names: Names, room: int | None = None) -> bytes | None:
         if query.flags & dns.flags.QR:
             return None
         response = dns.message.make_response(query, our_payload=UDP_BYTES)
-        response.set_rcode(_answer(query, response, names))
     except (dns.exception.DNSException, ValueError):
         return _unreadable(wire)
+    try:
+        response.set_rcode(_answer(query, response, names))
+    except (dns.exception.DNSException, ValueError):  # an object holds what is no name
+        response.set_rcode(dns.rcode.SERVFAIL)
     if room is None:
         room = min(max(query.payload, PLAIN_BYTES), UDP_BYTES) if query.edns >= 0 else PLAIN_BYTES
     try:

@@ -39,6 +39,7 @@ OWN_HEADERS = frozenset(
     {
         "authorization",
         "connection",
+        "expect",
         "host",
         "keep-alive",
         "proxy-authenticate",
@@ -166,7 +167,11 @@ def is_proxied_to(address: str) -> bool:
     except ValueError:
         return False
     return not (
-        found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
+        found.is_loopback
+        or found.is_link_local
+        or found.is_multicast
+        or found.is_reserved
+        or found.is_unspecified
     )
 
 

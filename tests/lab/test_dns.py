@@ -37,6 +37,8 @@ OBJECTS: list[Json] = [
     service("out", None, type="ExternalName", externalName="example.com"),
     service("near", None, type="ExternalName", externalName="web.default.svc.cluster.local"),
     service("loop", None, type="ExternalName", externalName="loop.default.svc.cluster.local"),
+    service("odd", None, type="ExternalName", externalName="a..b"),
+    endpoint_slice("six", "db", [slice_port(5432)], [endpoint("fd00::1")], addressType="IPv6"),
     endpoint_slice("web-1", "web", [slice_port(8080, "http")], [endpoint("10.244.0.9")]),
     endpoint_slice(
         "db-1",
@@ -164,6 +166,7 @@ def ask(name: str, kind: str = "A", **options: int) -> dns.message.Message:
 CODES = [
     (f"web.{SVC}", dns.rcode.NOERROR, True),
     (f"nobody.{SVC}", dns.rcode.NXDOMAIN, True),
+    (f"odd.{SVC}", dns.rcode.SERVFAIL, True),
     ("example.com", dns.rcode.REFUSED, False),
 ]
 
