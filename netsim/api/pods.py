@@ -132,7 +132,10 @@ def _container_port(obj: Json) -> ContainerPort:
 
 @dataclass(frozen=True, slots=True)
 class PodSpec:
-    """spec of a pod or of a pod template. `node` is empty until the scheduler has chosen."""
+    """spec of a pod or of a pod template. `node` is empty until the scheduler has chosen.
+
+    `readiness_gates` are conditions that must be True, too, before the pod is ready.
+    """
 
     containers: tuple[Container, ...] = ()
     node: str = ""
@@ -140,6 +143,7 @@ class PodSpec:
     hostname: str = ""
     subdomain: str = ""
     host_network: bool = False
+    readiness_gates: tuple[str, ...] = ()
     restart_policy: str = "Always"
     grace_s: int = DEFAULT_GRACE_S
 
@@ -153,6 +157,9 @@ class PodSpec:
             hostname=text(spec, "hostname"),
             subdomain=text(spec, "subdomain"),
             host_network=flag(spec, "hostNetwork"),
+            readiness_gates=tuple(
+                [text(gate, "conditionType") for gate in items(spec, "readinessGates")]
+            ),
             restart_policy=text(spec, "restartPolicy", "Always"),
             grace_s=number(spec, "terminationGracePeriodSeconds", DEFAULT_GRACE_S),
         )

@@ -11,6 +11,7 @@ from netsim.api.names import (
     dns_label_errors,
     dns_subdomain_errors,
     env_name_errors,
+    label_key_errors,
     port_name_errors,
 )
 from netsim.api.pods import POD_IP_ANNOTATION
@@ -85,6 +86,9 @@ def check_pod_spec(spec: Json, where: Path) -> Iterator[Problem]:
             yield from rules.syntax((*where, name), value, rule)
     yield from rules.check_labels((*where, "nodeSelector"), strings(spec, "nodeSelector"))
     yield from rules.at_least(where, spec, "terminationGracePeriodSeconds")
+    for index, gate in enumerate(items(spec, "readinessGates")):
+        at = (*where, "readinessGates", index, "conditionType")
+        yield from rules.needed(at, text(gate, "conditionType"), label_key_errors)
 
 
 def _check_container(container: Json, where: Path) -> Iterator[Problem]:

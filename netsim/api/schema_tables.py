@@ -180,6 +180,7 @@ POD_SPEC = record(
         "hostNetwork": BOOLEAN,
         "restartPolicy": word("Always", "OnFailure", "Never"),
         "terminationGracePeriodSeconds": INTEGER64,
+        "readinessGates": ListOf(record("PodReadinessGate", {"conditionType": STRING})),
     },
     ignored("initContainers", "init containers do not run"),
     ignored("ephemeralContainers", "debug containers do not run"),
@@ -192,7 +193,6 @@ POD_SPEC = record(
     ignored("serviceAccount serviceAccountName", default="default"),
     ignored("preemptionPolicy", default="PreemptLowerPriority"),
     ignored("priority", default=0),
-    ignored("readinessGates", "only the containers' readiness counts"),
     ignored("hostIPC hostPID", "pods share the lab's own process namespace"),
     ignored(
         "activeDeadlineSeconds dnsConfig hostAliases hostUsers imagePullSecrets os overhead"

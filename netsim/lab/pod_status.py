@@ -68,11 +68,26 @@ def _conditions(stored: Json, pod: Pod, run: PodRun, now: str) -> list[Json]:
         }
     if phase(pod, run) == "Succeeded":
         words = {"reason": "PodCompleted"}
-    ready = "False" if unready else "True"
+    contained = "False" if unready else "True"
     made = with_condition(items(status(stored), "conditions"), SANDBOX_READY, _there(run), now)
     made = with_condition(made, "Initialized", "True", now)
-    made = with_condition(made, "Ready", ready, now, **words)
-    return with_condition(made, "ContainersReady", ready, now, **words)
+    made = with_condition(made, "ContainersReady", contained, now, **words)
+    shut = "" if unready else _shut_gates(stored, pod)
+    if shut:
+        words = {"reason": "ReadinessGatesNotReady", "message": shut}
+    return with_condition(made, "Ready", "False" if shut else contained, now, **words)
+
+
+def _shut_gates(stored: Json, pod: Pod) -> str:
+    """Which readiness gates keep the pod from being ready, in kubelet's words; empty for none."""
+    said = {text(c, "type"): text(c, "status") for c in items(status(stored), "conditions")}
+    return ", ".join(
+        f'corresponding condition of pod readiness gate "{gate}" does not exist.'
+        if gate not in said
+        else f'the status of pod readiness gate "{gate}" is not "True", but {said[gate]}'
+        for gate in pod.spec.readiness_gates
+        if said.get(gate) != "True"
+    )
 
 
 def _there(run: PodRun) -> str:

@@ -162,6 +162,8 @@ class Workloads:
                 if not run.stopping:
                     run.stopping, run.stopping_s = revision, self._clock.now()
                     self._awaiting[uid] = None
+            if known.pod.spec.readiness_gates:
+                self._soil(uid)
         self._step(uid)
 
     def _step(self, uid: str) -> None:

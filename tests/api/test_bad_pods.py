@@ -126,6 +126,16 @@ PODS = [
         ],
     ),
     Case(
+        "readiness gates without a name, and with one that there cannot be",
+        POD + CONTAINERS + "  readinessGates: [{}, {conditionType: a b}]\n",
+        [
+            "t:6:20: error: spec.readinessGates[0].conditionType: Required value",
+            't:6:40: error: spec.readinessGates[1].conditionType: Invalid value: "a b": name part'
+            " must consist of alphanumeric characters, '-', '_' or '.', and must start and end with"
+            " an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc')",
+        ],
+    ),
+    Case(
         "names of the pod, of a variable, of a node that there cannot be",
         POD
         + "  hostname: a.b\n  containers:\n  - {name: c, env: [{name: A=B}, {name: C, valueFrom:"

@@ -11,8 +11,9 @@ import pytest
 
 from netsim import Lab
 from netsim.api.fields import Json, items, mapping, number, text
-from netsim.api.meta import name_of
+from netsim.api.meta import KIND_BY_NAME, name_of
 from netsim.lab.topology import Source
+from netsim.server.write import STRATEGIC
 from tests.e2e import world
 from tests.e2e.loads import load
 from tests.e2e.workload import deployment, pods, settled
@@ -85,3 +86,47 @@ def test_a_rolling_update_loses_no_connection(lab: Lab) -> None:
         local.hear(near)
     for each in (cluster, local, inside):
         assert each.lost(lab) == []
+
+
+GATE, GREEN_IP = "example.com/in-use", "10.96.0.82"
+
+
+def gated(color: str, node: int) -> Json:
+    made = world.answerer(color, node, labels={"app": "gated"})
+    gates = [{"conditionType": GATE}]
+    return {**made, "spec": {**mapping(made, "spec"), "readinessGates": gates}}
+
+
+def put_in_use(lab: Lab, pod: str, value: str) -> None:
+    """Open or shut the pod's gate."""
+    said = {"status": {"conditions": [{"type": GATE, "status": value}]}}
+    with lab.api as api:
+        kind = KIND_BY_NAME["Pod"]
+        api.patch(kind, pod, said, "default", part="status", content_type=STRATEGIC)
+    eventually(lambda: ready(lab, pod) == value, f"{pod} is ready: {value}")
+
+
+def ready(lab: Lab, pod: str) -> str:
+    conditions = items(mapping(lab.get("pod", pod), "status"), "conditions")
+    return next((text(c, "status") for c in conditions if c["type"] == "Ready"), "")
+
+
+def test_blue_and_green_change_places_without_a_loss(lab: Lab) -> None:
+    """C-194: by readiness gates."""
+    lab.apply([gated("blue", 1), world.service("gated", GREEN_IP, [("TCP", HTTP, 8080)])])
+    eventually(lambda: ready(lab, "blue") == "False", "its gate is shut")
+    put_in_use(lab, "blue", "True")
+    with load(lab, "client", "tcp", GREEN_IP, HTTP, 8) as requests:
+        requests.hear({"blue"})
+        lab.apply([gated("green", 2)])
+        eventually(lambda: ready(lab, "green") == "False", "its gate is shut")
+        assert "green" not in requests.more().hosts
+        put_in_use(lab, "green", "True")
+        requests.hear({"green"})
+        put_in_use(lab, "blue", "False")
+
+        def quiet() -> bool:
+            return requests.more().hosts["blue"] == requests.more().hosts["blue"]
+
+        eventually(quiet, "it gets no new connection")
+    assert requests.lost(lab) == []

@@ -3,8 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from netsim.api.fields import text
-from netsim.controllers.objects import condition, is_true, status
+from netsim.api.fields import Json, items, text
+from netsim.controllers.objects import condition, is_true, status, with_condition, with_status
 from tests.controllers.world import (
     Object,
     container,
@@ -117,3 +117,41 @@ def test_a_probed_answerer_is_probed_once_it_listens(tmp_path: Path) -> None:
 
     probe = {"tcpSocket": {"port": 8080}}
     play(tmp_path, scenario, pod("p", containers=[container("main", HTTP, readinessProbe=probe)]))
+
+
+GATES: list[Json] = [{"conditionType": "example.com/green"}, {"conditionType": "example.com/up"}]
+
+
+def set_gate(m: Machine, name: str, value: str) -> None:
+    p = m.pod("p")
+    conditions = with_condition(items(status(p), "conditions"), name, value, "")
+    m.store.update(dict(with_status(p, conditions=conditions)))
+
+
+def test_a_pod_is_ready_when_its_gates_are_open(tmp_path: Path) -> None:
+    """C-194."""
+
+    async def scenario(m: Machine) -> None:
+        await m.run()
+        p = m.pod("p")
+        assert is_true(p, "ContainersReady")
+        assert not is_true(p, "Ready")
+        assert text(condition(p, "Ready"), "reason") == "ReadinessGatesNotReady"
+        missing = 'corresponding condition of pod readiness gate "example.com/%s" does not exist.'
+        said = text(condition(p, "Ready"), "message")
+        assert said == f"{missing % 'green'}, {missing % 'up'}"
+        for name, value in (("green", "True"), ("up", "False")):
+            set_gate(m, f"example.com/{name}", value)
+        await m.run()
+        said = text(condition(m.pod("p"), "Ready"), "message")
+        assert said == 'the status of pod readiness gate "example.com/up" is not "True", but False'
+        set_gate(m, "example.com/up", "True")
+        await m.run()
+        assert is_true(m.pod("p"), "Ready")
+        assert is_true(m.pod("p"), "example.com/green"), "what others say is kept"
+        await m.die()
+        set_gate(m, "example.com/green", "Unknown")
+        await m.run()
+        assert not is_true(m.pod("p"), "Ready")
+
+    play(tmp_path, scenario, program(readinessGates=GATES))
