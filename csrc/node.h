@@ -64,6 +64,7 @@ struct proxy_config {
 	bool refuses_own;          /* where nobody serves: what the node itself sends, too */
 	bool ranges_first;         /* source ranges hold where nobody serves */
 	bool drops_rest;           /* of the service ranges; else it follows the default route */
+	bool relays;               /* all of it goes to a program on the node: service_relay() */
 	struct affinity_limit affinity;
 	struct source_range node_port_ranges[NODE_PORT_RANGES_MAX];
 };

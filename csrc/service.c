@@ -40,6 +40,12 @@ static bool frontend_is_sound(const struct service_key *key, uint32_t flags)
 	return key->port != 0 && !(flags & ~(uint32_t)FRONTEND_FLAGS);
 }
 
+/* The relay's among them. */
+static size_t endpoint_count(const struct service_spec *spec)
+{
+	return (size_t)spec->count + (spec->relay_port ? 1 : 0);
+}
+
 static int measure(const struct service_spec *spec, struct extent *need)
 {
 	*need = (struct extent){.nodes = (size_t)spec->cluster.count + spec->local.count};
@@ -59,7 +65,7 @@ static int measure(const struct service_spec *spec, struct extent *need)
 	if (!choice_is_sound(spec, &spec->cluster) || !choice_is_sound(spec, &spec->local) ||
 	    need->positions >= SET_LISTED)
 		return -EINVAL;
-	need->bytes = sizeof(struct object) + spec->count * sizeof(struct endpoint) +
+	need->bytes = sizeof(struct object) + endpoint_count(spec) * sizeof(struct endpoint) +
 		      spec->range_count * sizeof(struct source_range) +
 		      spec->frontend_count * sizeof(struct frontend) +
 		      need->nodes * sizeof(struct node_set) + need->positions * sizeof(uint32_t);
@@ -114,6 +120,19 @@ static bool is_served(const struct service *s)
 	return false;
 }
 
+static void endpoints_copy(struct service *s, const struct service_spec *spec)
+{
+	for (uint32_t i = 0; i < spec->count; i++)
+		s->endpoints[i] = (struct endpoint){.addr = spec->endpoints[i].addr,
+						    .port = spec->endpoints[i].port,
+						    .slot = NO_SLOT};
+	s->count = spec->count;
+	s->relayed = spec->relay_port != 0;
+	if (s->relayed)
+		s->endpoints[s->count++] =
+		    (struct endpoint){.port = spec->relay_port, .slot = NO_SLOT};
+}
+
 static void frontends_copy(struct service *s, struct frontend *to, const struct service_spec *spec)
 {
 	s->own = (struct frontend){
@@ -158,16 +177,12 @@ int service_new(struct service **out, const struct service_spec *spec)
 	if (!o)
 		return -ENOMEM;
 	s = &o->service;
-	ranges = (struct source_range *)(void *)&s->endpoints[spec->count];
+	ranges = (struct source_range *)(void *)&s->endpoints[endpoint_count(spec)];
 	frontends = (struct frontend *)(void *)(ranges + spec->range_count);
 	nodes = (struct node_set *)(void *)(frontends + spec->frontend_count);
-	for (uint32_t i = 0; i < spec->count; i++)
-		s->endpoints[i] = (struct endpoint){.addr = spec->endpoints[i].addr,
-						    .port = spec->endpoints[i].port,
-						    .slot = NO_SLOT};
+	endpoints_copy(s, spec);
 	if (spec->range_count)
 		memcpy(ranges, spec->ranges, spec->range_count * sizeof(*ranges));
-	s->count = spec->count;
 	s->ranges = ranges;
 	s->range_count = (uint16_t)spec->range_count;
 	s->id = spec->id;

@@ -5,7 +5,9 @@
  * its own (the cluster IP's), and those by which traffic comes from outside. A key with no address
  * is a node port: it stands for any address of a node. What depends on the node is an index: a
  * service has sets of endpoints, and a choice says which set a node uses; there is one choice for
- * each traffic policy.
+ * each traffic policy. Where a program on the node relays connections (proxy_config.relays) no
+ * policy is asked: the relay's port is the last of the endpoints, in no set, and without an
+ * address.
  */
 #ifndef NETSIM_SERVICE_H
 #define NETSIM_SERVICE_H
@@ -86,6 +88,7 @@ struct service {
 	struct set_choice local;
 	uint64_t revision; /* that put this object in place */
 	bool served;       /* some set has an endpoint */
+	bool relayed;      /* the last endpoint is the relay's */
 	uint16_t range_count;
 	uint32_t frontend_count; /* beside its own */
 	uint32_t count;
@@ -149,6 +152,7 @@ struct service_spec {
 	uint32_t set_count;
 	uint32_t frontend_count;
 	uint32_t range_count;
+	be16 relay_port;                       /* on nodes that relay; 0: not served there */
 	const struct endpoint_spec *endpoints; /* no two equal */
 	const struct set_spec *sets;
 	const struct frontend_spec *frontends; /* beside its own */
@@ -212,6 +216,16 @@ static inline const struct endpoint *service_pick(const struct service *s, struc
 						  uint32_t random)
 {
 	return service_set_endpoint(s, set, (uint32_t)(((uint64_t)random * set.count) >> 32));
+}
+
+/**
+ * service_relay() - Where nodes that relay send: a port at an address of their own
+ *
+ * Return: NULL if they do not serve it.
+ */
+static inline const struct endpoint *service_relay(const struct service *s)
+{
+	return s->relayed ? &s->endpoints[s->count - 1] : NULL;
 }
 
 /**

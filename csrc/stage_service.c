@@ -6,7 +6,8 @@
  * endpoint, in the set's order, that the client had while affinity holds (P-30..P-38), else each
  * with probability 1/n (P-20). No endpoints: port unreachable, for TCP too (P-60), or nothing at
  * all where only the Local policy keeps them away (P-61). What the proxy says of a Service's other
- * ports, and to ping, depends on its mode (3.11).
+ * ports, and to ping, depends on its mode (3.11). On a node that relays all that is a program's to
+ * decide (csrc/relay), to which everything goes.
  */
 #include "stage.h"
 
@@ -243,6 +244,27 @@ static void serve(const struct stage_ctx *ctx, struct packet *p, const struct fr
 	}
 }
 
+/* The relay has no policy here. It sees who asks; but what the node's own kernel sends would not
+ * come back from there, unless it is from another address (stack_addr).
+ */
+static bool go_to_relay(const struct stage_ctx *ctx, struct packet *p, const struct frontend *f)
+{
+	const struct node *n = ctx->node;
+	const struct endpoint *relay = f ? service_relay(f->service) : NULL;
+
+	if (!relay)
+		return false;
+	p->service = f->service;
+	p->endpoint = relay;
+	p->masquerade = node_is_local(n, p->key.src);
+	p->to.dst = n->config.cni_addr;
+	p->to.dport = relay->port;
+	ctx->node->stats.localhost_node_ports += addr_is_loopback(p->key.dst);
+	stage_trace(ctx, p, TRACE_SERVICE, TRACE_SERVICE_RELAYED, f->service->id,
+		    from_be16(relay->port));
+	return true;
+}
+
 static void go_to_endpoint(struct packet *p)
 {
 	p->to.dst = p->endpoint->addr;
@@ -292,15 +314,33 @@ static void unserved(const struct stage_ctx *ctx, struct batch *b, unsigned i)
 		reject(ctx, p, 0, DROP_NO_SERVICE_PORT);
 }
 
-/* Only packets of new flows. */
-void stage_service(const struct stage_ctx *ctx, struct batch *b)
+/* Returns who is left: what is for host ports, which are not the proxy's. */
+static uint64_t relay_all(const struct stage_ctx *ctx, struct batch *b, const struct finds *finds)
+{
+	uint64_t others = 0;
+
+	for (uint64_t left = b->fresh; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+		const struct frontend *f =
+		    node_frontend(ctx->node, ctx->services, &finds->key[i], finds->hash[i]);
+
+		if (f && f->flags & FRONTEND_HOST)
+			others |= UINT64_C(1) << i;
+		else if (!go_to_relay(ctx, b->pkt[i], f))
+			unserved(ctx, b, i);
+	}
+	return others;
+}
+
+/* By itself, so that batches without new flows need not make room for what it keeps. */
+__attribute__((noinline)) static void serve_all(const struct stage_ctx *ctx, struct batch *b)
 {
 	struct finds finds;
+	uint64_t fresh;
 
-	if (!b->fresh)
-		return;
 	begin_finds(ctx, b, &finds);
-	for (uint64_t left = b->fresh; left; left &= left - 1) {
+	fresh = LIKELY(!ctx->node->config.proxy.relays) ? b->fresh : relay_all(ctx, b, &finds);
+	for (uint64_t left = fresh; left; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(left);
 		const struct frontend *f =
 		    node_frontend(ctx->node, ctx->services, &finds.key[i], finds.hash[i]);
@@ -310,10 +350,17 @@ void stage_service(const struct stage_ctx *ctx, struct batch *b)
 		else
 			unserved(ctx, b, i);
 	}
-	for (uint64_t left = b->fresh; left; left &= left - 1) {
+	for (uint64_t left = fresh; left; left &= left - 1) {
 		struct packet *p = b->pkt[__builtin_ctzll(left)];
 
 		if (p->endpoint)
 			go_to_endpoint(p);
 	}
+}
+
+/* Only packets of new flows. */
+void stage_service(const struct stage_ctx *ctx, struct batch *b)
+{
+	if (b->fresh)
+		serve_all(ctx, b);
 }

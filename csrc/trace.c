@@ -34,6 +34,7 @@ static const char *const event_names[TRACE_EVENT_COUNT] = {
     [TRACE_FLOW_RELATED] = "flow-related",
     [TRACE_SERVICE_CHOSEN] = "service-chosen",
     [TRACE_SERVICE_AFFINE] = "service-affine",
+    [TRACE_SERVICE_RELAYED] = "service-relayed",
     [TRACE_SERVICE_REJECTED] = "service-rejected",
     [TRACE_ROUTED] = "routed",
     [TRACE_TRANSLATED] = "translated",

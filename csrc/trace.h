@@ -33,6 +33,7 @@ enum trace_event {
 	TRACE_FLOW_RELATED,     /* ICMP error of a known flow */
 	TRACE_SERVICE_CHOSEN,   /* object: service id; detail: endpoint index << 16 | endpoints */
 	TRACE_SERVICE_AFFINE,   /* the same, from the affinity table */
+	TRACE_SERVICE_RELAYED,  /* object: service id; detail: the relay's port */
 	TRACE_SERVICE_REJECTED, /* object: service id; no endpoints */
 	TRACE_ROUTED,           /* object: route_kind; detail: row index */
 	TRACE_TRANSLATED,

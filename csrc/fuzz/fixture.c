@@ -30,6 +30,7 @@ static void add_service(struct tables *t, uint8_t last, uint16_t port, uint8_t p
 	    .key = {.addr = v4(10, 96, 0, last), .port = to_be16(port), .proto = proto},
 	    .id = ++id,
 	    .affinity_s = affinity_s,
+	    .relay_port = to_be16(proto == PROTO_SCTP ? 0 : 12345),
 	    .count = count,
 	    .endpoints = endpoints,
 	};
@@ -103,38 +104,42 @@ static void add_ifaces(struct fixture *f)
 	atomic_store(&f->node->local, local);
 }
 
-/* Every mode of kube-proxy has a backend: netsim/api/proxy_modes.py. */
-static const struct proxy_config proxies[] = {
-    [BACKEND_VXLAN] = {.affinity = {100, true}},
-    [BACKEND_UDP] = {.refused_at = FRONTEND_OWN, .affinity = {65535, false}},
-    [BACKEND_HOST_GW] = {.refused_at = FRONTEND_OWN | FRONTEND_EXTERNAL,
-			 .scheduler = SCHEDULE_LEAST_CONNECTIONS,
-			 .by_entry = true,
-			 .bound = true,
-			 .own_first = true,
-			 .drain_s = 900},
+/* Every backend, and every mode of kube-proxy: netsim/api/proxy_modes.py. */
+static const struct setup {
+	uint8_t backend;
+	struct proxy_config proxy;
+} setups[FIXTURES] = {
+    {BACKEND_VXLAN, {.affinity = {100, true}}},
+    {BACKEND_UDP, {.refused_at = FRONTEND_OWN, .affinity = {65535, false}}},
+    {BACKEND_HOST_GW,
+     {.refused_at = FRONTEND_OWN | FRONTEND_EXTERNAL,
+      .scheduler = SCHEDULE_LEAST_CONNECTIONS,
+      .by_entry = true,
+      .bound = true,
+      .own_first = true,
+      .drain_s = 900}},
+    {BACKEND_VXLAN, {.relays = true}},
 };
 
-struct fixture *fixture_new(uint8_t backend,
-			    void (*send)(struct iface *i, struct packet_pool *pool,
-					 struct packet *const *pkt, unsigned count))
+struct fixture *fixture_new(unsigned setup, void (*send)(struct iface *i, struct packet_pool *pool,
+							 struct packet *const *pkt, unsigned count))
 {
 	const struct node_config config = {
 	    .name = "n1",
-	    .uid = 1U + backend,
+	    .uid = 1U + setup,
 	    .address = v4(192, 168, 0, 1),
 	    .cni_addr = v4(10, 244, 1, 1),
 	    .stack_addr = v4(10, 244, 1, 254),
 	    .tunnel_addr = v4(10, 244, 1, 0),
 	    .cluster_cidr = v4(10, 244, 0, 0),
 	    .cluster_len = 112,
-	    .backend = backend,
+	    .backend = setups[setup].backend,
 	    .vtep_mac = {2, 0, 0, 0, 0, 1},
 	    .vni = 1,
 	    .port = to_be16(8472),
 	    .mtu = 1450,
 	    .flows_max = 4096,
-	    .proxy = proxies[backend],
+	    .proxy = setups[setup].proxy,
 	};
 	struct fixture *f = calloc(1, sizeof(*f));
 

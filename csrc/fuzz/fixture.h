@@ -20,6 +20,8 @@ enum fixture_iface {
 	FIXTURE_IFACES,
 };
 
+enum { FIXTURES = 4 };
+
 struct fixture {
 	struct tables *tables;
 	struct flow_arena *arena;
@@ -30,10 +32,10 @@ struct fixture {
 
 /**
  * fixture_new() - Build the node, without a pool; aborts if it can not
- * @backend:	enum backend_kind
+ * @setup:	number of a backend and mode, below FIXTURES
  * @send:	what every iface does with packets: it owns them
  */
-struct fixture *fixture_new(uint8_t backend,
+struct fixture *fixture_new(unsigned setup,
 			    void (*send)(struct iface *i, struct packet_pool *pool,
 					 struct packet *const *pkt, unsigned count));
 void fixture_free(struct fixture *f);

@@ -37,7 +37,7 @@ struct offloads {
 
 #define RESET_NS (NS_PER_S * 3600 * 24 * 10)
 
-static struct fixture *fixtures[3];
+static struct fixture *fixtures[FIXTURES];
 static uint64_t now_ns = NS_PER_S;
 static uint64_t sent, received;
 
@@ -200,9 +200,9 @@ static void run(struct fixture *f, struct batch *b)
 /* As if freshly made, so that inputs are reproducible one by one: everything remembered is too old.
  * Long before the clock ends, everything is made anew.
  */
-static struct fixture *fresh(uint8_t backend)
+static struct fixture *fresh(unsigned setup)
 {
-	struct fixture **f = &fixtures[backend];
+	struct fixture **f = &fixtures[setup];
 
 	now_ns += RESET_NS;
 	if (now_ns > UINT64_MAX / 2) {
@@ -213,7 +213,7 @@ static struct fixture *fresh(uint8_t backend)
 		now_ns = NS_PER_S;
 	}
 	if (!*f)
-		*f = fixture_new(backend, send);
+		*f = fixture_new(setup, send);
 	while (flow_table_count((*f)->node->flows))
 		(void)flow_table_expire((*f)->node->flows, now_ns, 4096);
 	expect(!(*f)->node->load || load_table_count((*f)->node->load) == 0);

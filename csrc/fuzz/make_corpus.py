@@ -16,7 +16,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 POD0, POD1, STACK, TUNNEL, WIRE = range(5)  # enum fixture_iface
-VXLAN_BACKEND, UDP_BACKEND, HOST_GW = range(3)
+VXLAN_BACKEND, UDP_BACKEND, HOST_GW, RELAYS = range(4)
 OFFLOADS, STRANGER, FIX_IPV4, FIX_ICMP, SAME_BATCH, MARK, LATER = (1 << i for i in range(7))
 A, B, REMOTE, VIP, NOBODY = "10.244.1.2", "10.244.1.3", "10.244.2.2", "10.96.0.10", "10.96.0.11"
 NODE, FAR, WORLD = "192.168.0.1", "10.244.9.9", "8.8.8.8"
@@ -152,6 +152,7 @@ def main(folder: Path) -> None:
     cases = {f"vxlan-{n}": (VXLAN_BACKEND, c) for n, c in (conversations() | oddities()).items()}
     cases |= {f"udp-{n}": (UDP_BACKEND, c) for n, c in plain_wire().items()}
     cases |= {f"host-gw-{n}": (HOST_GW, c) for n, c in plain_wire().items()}
+    cases |= {f"relays-{n}": (RELAYS, c) for n, c in conversations().items() if "service" in n}
     for name, (backend, records) in cases.items():
         (folder / name).write_bytes(bytes([backend]) + b"".join(records))
 

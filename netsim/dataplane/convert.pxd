@@ -136,6 +136,7 @@ cdef inline int to_proxy(core.proxy_config *c, dict words, object row) except -1
     c.refuses_own = row.refuses_own
     c.ranges_first = row.ranges_first
     c.drops_rest = row.drops_rest
+    c.relays = row.relays
     c.affinity.clients = row.affinity_clients
     c.affinity.evicts = row.affinity_evicts
     if len(row.node_port_ranges) > 16:

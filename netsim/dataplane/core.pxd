@@ -113,6 +113,7 @@ cdef extern from "netsim.h" nogil:
         uint32_t set_count
         uint32_t frontend_count
         uint32_t range_count
+        be16 relay_port
         const endpoint_spec *endpoints
         const set_spec *sets
         const frontend_spec *frontends
@@ -136,6 +137,7 @@ cdef extern from "netsim.h" nogil:
         bint refuses_own
         bint ranges_first
         bint drops_rest
+        bint relays
         affinity_limit affinity
         source_range node_port_ranges[16]
     struct tracking_config:

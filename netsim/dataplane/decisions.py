@@ -33,6 +33,7 @@ OBJECTS = {
     "flow-related": "services",
     "service-chosen": "services",
     "service-affine": "services",
+    "service-relayed": "services",
     "service-rejected": "services",
     "routed": "kinds",
     "replied": "icmp_types",

@@ -52,6 +52,13 @@ class Choice(NamedTuple):
 EVERYWHERE, NOBODY = Choice(), Choice(NONE)
 
 
+class RelayRow(NamedTuple):
+    """How a service port is served by nodes that relay: a port of theirs, and ready endpoints."""
+
+    port: int
+    endpoints: tuple[EndpointRow, ...]
+
+
 class FrontendRow(NamedTuple):
     """An address and port at which a service is reached from outside.
 
@@ -71,10 +78,11 @@ class ServiceRow(NamedTuple):
     them. `cluster` and `local` say which set a node has under each traffic policy; the policies are
     Local where `internal_local` (cluster IP) and `external_local` (`frontends`) say so, and `local`
     is not asked otherwise. Nobody is sent anywhere if both are NOBODY. `ranges`
-    (prefix, length) are who may use load balancers' addresses, empty for everybody.
+    (prefix, length) are who may use load balancers' addresses, empty for everybody. Nodes that
+    relay look at `relay` only, and do not serve what has none.
 
     With `is_host_port` it is a node's address and port that lead to a pod of the node, under policy
-    Local, and no Service's.
+    Local, and no Service's; nodes that relay are no exception.
     """
 
     addr: int
@@ -92,6 +100,7 @@ class ServiceRow(NamedTuple):
     frontends: tuple[FrontendRow, ...] = ()
     ranges: tuple[tuple[int, int], ...] = ()
     is_host_port: bool = False
+    relay: RelayRow | None = None
 
     @property
     def key(self) -> ServiceKey:
@@ -129,6 +138,7 @@ class ProxyRow(NamedTuple):
     refuses_own: bool = False
     ranges_first: bool = False
     drops_rest: bool = False
+    relays: bool = False
 
 
 class TrackingRow(NamedTuple):

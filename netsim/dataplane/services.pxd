@@ -94,6 +94,8 @@ cdef inline list to_service(core.service_spec *spec, object row, dict numbers):
     if row.is_host_port:
         spec.flags = core.FRONTEND_EXTERNAL | core.FRONTEND_LOCAL | core.FRONTEND_HOST
     kept = [to_endpoints(spec, row.endpoints)]
+    if row.relay is not None:
+        spec.relay_port = core.to_be16(row.relay.port)
     if row.sets:
         kept += to_sets(spec, row.sets)
     cluster, local = row.cluster, row.local

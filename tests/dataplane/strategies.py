@@ -11,6 +11,8 @@ from netsim.dataplane.rows import (
     PathRow,
     PeerRow,
     PodRow,
+    ProxyRow,
+    RelayRow,
     ServiceRow,
     Tables,
 )
@@ -46,6 +48,7 @@ def node_rows(draw: st.DrawFn, name: str) -> NodeRow:
         8472,
         draw(st.sampled_from([1450, 1400])),
         1000,
+        ProxyRow(relays=draw(st.booleans())),
     )
 
 
@@ -59,6 +62,7 @@ def pod_rows(draw: st.DrawFn, name: str) -> PodRow:
 @st.composite
 def service_rows(draw: st.DrawFn, number: int) -> ServiceRow:
     endpoints = draw(st.lists(st.builds(EndpointRow, addresses, ports), max_size=4, unique=True))
+    relay = RelayRow(draw(ports), tuple(endpoints[:1])) if draw(st.booleans()) else None
     return ServiceRow(
         0x0A600000 + number // 2,
         80 + number % 2,
@@ -67,6 +71,7 @@ def service_rows(draw: st.DrawFn, number: int) -> ServiceRow:
         f"default/s{number}",
         draw(st.sampled_from([0, 10800])),
         tuple(sorted(endpoints)),
+        relay=relay,
     )
 
 
