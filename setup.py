@@ -1,4 +1,4 @@
-"""The build: C core and Cython skin into extensions, answerer, launcher, load into programs.
+"""The build: C core and Cython skin into extensions, answerer, launcher, relay, load into programs.
 
 NETSIM_BUILD=release|debug|asan|tsan|coverage picks a row of FLAVOURS; NETSIM_WERROR=1 makes
 warnings in csrc errors. Objects are kept per flavour under build/ and remade only when a source or
@@ -56,11 +56,12 @@ PROGRAMS = {  # package data beside the modules
     for name, folder in {
         "answerer": Path("csrc/answerer"),
         "launcher": Path("csrc/launcher"),
+        "relay": Path("csrc/relay"),
         "load": Path("benchmarks/load"),
     }.items()
 }
 # Without a dynamic linker they take half of the memory, and start sooner.
-IN_EVERY_POD = ("answerer", "launcher")
+STATIC = ("answerer", "launcher", "relay")
 HEADERS = sorted(str(path) for top in ("csrc", "benchmarks") for path in Path(top).rglob("*.h"))
 PXD = sorted(str(path) for path in Path("netsim/dataplane").glob("*.pxd"))
 
@@ -151,7 +152,7 @@ class BuildExt(build_ext):
             )
 
         try:
-            link(*(["-static"] if name in IN_EVERY_POD and not FLAVOUR.sanitize else []))
+            link(*(["-static"] if name in STATIC and not FLAVOUR.sanitize else []))
         except LinkError:  # the distribution keeps libc.a in a package that is not here
             link()
         (where / name).chmod(0o755)
