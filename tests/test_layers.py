@@ -53,7 +53,7 @@ PYTHON_USES: dict[str, set[str]] = {
     "server": {"api", "store", "errors"},
     "lab": {
         *("api", "backends", "controllers", "dataplane", "errors", "linux", "rules"),
-        *("server", "store"),
+        *("maps", "server", "store"),
     },
     "bench": {"api", "backends", "controllers", "dataplane", "errors", "lab", "linux", "store"},
     "cli": {"api", "bench", "errors", "lab", "linux", "rules", "server"},

@@ -32,7 +32,8 @@ class ProxyMode(NamedTuple):
     node's default route otherwise (P-113).
     `refuses_own`: what a node itself sends to an external or balancer's address that nobody serves
     is refused; it leaves for that address otherwise. `ranges_first`: loadBalancerSourceRanges hold
-    even then.
+    even then. With `relays` all of it goes to a program on the node (csrc/relay), for TCP and UDP:
+    its connections to ready endpoints are the node's own, and no policy or range is looked at.
     """
 
     node_port_addresses: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class ProxyMode(NamedTuple):
     refuses_own: bool = False
     ranges_first: bool = False
     drops_rest: bool = False
+    relays: bool = False
 
 
 PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
@@ -73,7 +75,7 @@ PROXY_MODES: Mapping[str, ProxyMode] = MappingProxyType(
             drain_s=900,
             refuses_own=True,
         ),
+        "userspace": ProxyMode(affinity_clients=0, relays=True),
     }
 )
-FUTURE_PROXY_MODES = ("userspace",)  # known, and refused
 DEFAULT_PROXY_MODE = "iptables"

@@ -18,7 +18,7 @@ from netsim.api.problems import (
     required,
     too_long,
 )
-from netsim.api.proxy_modes import FUTURE_PROXY_MODES, PROXY_MODES
+from netsim.api.proxy_modes import PROXY_MODES
 
 PROTOCOL_NAMES = ("SCTP", "TCP", "UDP")
 PORT_RANGE = "must be between 1 and 65535, inclusive"
@@ -59,11 +59,7 @@ def one_of(where: Path, value: str, supported: Sequence[str]) -> Iterator[Proble
 
 def proxy_mode(where: Path, value: str) -> Iterator[Problem]:
     """A mode of the service proxy, or none."""
-    if value in FUTURE_PROXY_MODES:
-        hint = f"one of {', '.join(PROXY_MODES)}"
-        yield forbidden(where, f"{value} is not supported yet", hint)
-    else:
-        yield from one_of(where, value, tuple(PROXY_MODES))
+    yield from one_of(where, value, tuple(PROXY_MODES))
 
 
 def at_least(where: Path, obj: Json, names: str, least: int = 0) -> Iterator[Problem]:

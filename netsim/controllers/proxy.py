@@ -30,6 +30,7 @@ from netsim.controllers.frontends import Terms, frontends, is_proxied, read_term
 from netsim.controllers.members import ZONE_LABEL
 from netsim.controllers.membership import Name, name_in
 from netsim.controllers.objects import spec
+from netsim.controllers.relays import Relays
 from netsim.controllers.slices import SERVICE_NAME
 from netsim.dataplane.rows import (
     EVERYWHERE,
@@ -208,7 +209,8 @@ class Compiler:
         self._slices = Tracker("EndpointSlice")
         self._slices_of: dict[Name, dict[str, Slice]] = {}
         self._zones: dict[str, str] = {}
-        self._node_revision = -1
+        self._node_revisions: tuple[int, ...] = ()
+        self._relays = Relays()
         self._rows: dict[Name, tuple[ServiceRow, ...]] = {}  # as wanted
         self._claims: dict[ServiceKey, tuple[Claim, ...]] = {}
         self._table: SharedMap[ServiceKey, ServiceRow] = SharedMap()
@@ -278,7 +280,7 @@ class Compiler:
         if not new:
             del self._rows[name]
         for label in {row.name for row in old} - {row.name for row in new}:
-            del self._names[self._ids.pop(label)]
+            del self._names[self._relays.give(self._ids.pop(label))]
         return touched
 
     def _final(self, key: ServiceKey) -> ServiceRow | None:
@@ -320,21 +322,20 @@ class Compiler:
         for service in concerned:
             if not self._slices_of.get(service, True):
                 del self._slices_of[service]
-        if self._zones_changed(view):
-            for service, slices in self._slices_of.items():
-                if any(slice_.hinted for slice_ in slices.values()):
-                    concerned.add(service)
-        return concerned
+        return concerned | self._concerned_by_nodes(view)
 
-    def _zones_changed(self, view: View) -> bool:
-        """Whether nodes have come, gone or moved to another zone."""
-        revision = view.kind_revision("Node")
-        if revision == self._node_revision:
-            return False
-        self._node_revision = revision
+    def _concerned_by_nodes(self, view: View) -> set[Name]:
+        """Services that look otherwise as nodes have come, gone, moved or changed their mode."""
+        revisions = tuple(view.kind_revision(kind) for kind in ("Lab", "Node"))
+        if revisions == self._node_revisions:
+            return set()
+        self._node_revisions = revisions
         zones = {name_of(n): labels_of(n).get(ZONE_LABEL, "") for n in view.list("Node")}
         before, self._zones = self._zones, zones
-        return zones != before
+        if self._relays.advance(view):
+            return {name_in(service) for service in view.list("Service")}
+        of = self._slices_of.items() if zones != before else ()
+        return {name for name, slices in of if any(slice_.hinted for slice_ in slices.values())}
 
     def _service(
         self, name: Name, service: Json | None, old: Sequence[ServiceRow]
@@ -361,6 +362,13 @@ class Compiler:
                 terms.external_local,
                 frontends(terms, port),
                 terms.ranges,
+                relay=self._relays.row(
+                    self._id(label),
+                    key.protocol,
+                    [(s.ports[key], s.members) for s in slices if key in s.ports],
+                )
+                if self._relays.wanted
+                else None,
             )
             known = kept.get(row.key) if kept else None
             rows.append(known if known == row and known is not None else row)

@@ -195,6 +195,7 @@ def proxy_row(lab: Lab, net: NodeNet, mode: str) -> ProxyRow:
         does.refuses_own,
         does.ranges_first,
         does.drops_rest,
+        does.relays,
     )
 
 

@@ -42,6 +42,7 @@ from netsim.controllers.replicasets import next_available_s
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.messages import Hello
 from netsim.dataplane.process import expect_many_rows
+from netsim.dataplane.rows import Tables
 from netsim.errors import NetsimError
 from netsim.lab import kernel_drops, names
 from netsim.lab.dataplane_link import DataplaneLink
@@ -52,6 +53,7 @@ from netsim.lab.node_servers import NodeServers
 from netsim.lab.pod_sandboxes import InitProcesses, PodSandboxes
 from netsim.lab.probes import NodeSockets, ask
 from netsim.lab.proxies import Proxies
+from netsim.lab.relay_link import RelayLink
 from netsim.lab.status import Running
 from netsim.lab.sync_pace import SyncPace
 from netsim.lab.timing import WallClock
@@ -92,7 +94,7 @@ class Control:
     _later: asyncio.TimerHandle | None = None  # the pass that time alone makes due
 
     def __init__(self, name: str, state: Path, init_pid: int) -> None:
-        self.name = name
+        self.name, self._init_pid = name, init_pid
         self.state = state
         self.store = open_store(str(state / "store.sqlite"))
         self._refused = self._ingest()
@@ -100,7 +102,6 @@ class Control:
         socket = state / "init.sock"
         workers = lab.workers or default_workers(lab.wire)
         self.init = InitClient(socket)
-        self._init_pid = init_pid
         self._controllers = [*all_controllers(BACKENDS), lambda p: sweep(p.view)]
         self._compiler = Compiler(BACKENDS)
         self.link = DataplaneLink(
@@ -113,8 +114,9 @@ class Control:
         self._health_checks, self._oddities = HealthChecks(), Oddities()
         self._servers = NodeServers(self._probe_sockets.make)
         self._dns = _make_dns(self._probe_sockets.make) if lab.cluster_dns else None
+        self._relay = RelayLink(state / "relay.sock", self._open_node, self.wake)
         self._pace = SyncPace(lab.proxy.min_sync_period_s)
-        self.proxies = Proxies(self.link, self.store.view)
+        self.proxies = Proxies(self.link, self.store.view, self._relay.counts)
         self.workloads = Workloads(
             self.store,
             PodSandboxes(name, init_pid, self.init, lambda: self.infrastructure.maker),
@@ -188,7 +190,9 @@ class Control:
             revisions=self.link.revisions,
             published=self.link.published,
             dataplane=dataplane,
-            errors=tuple(e for e in (self._refused, *self.errors, self.link.error) if e),
+            errors=tuple(
+                e for e in (self._refused, *self.errors, self.link.error, *self._relay.errors) if e
+            ),
         )
 
     def in_use(self, revision: int) -> tuple[int, int | None]:
@@ -217,6 +221,7 @@ class Control:
             if self._dns is not None:
                 self._dns.close()
             self._probe_sockets.close()
+            self._relay.close()
             self.store.close()
 
     async def _serve(self) -> None:
@@ -293,7 +298,7 @@ class Control:
         if early_s:
             desired = replace(desired, services=self.link.applied.services)
             asyncio.get_running_loop().call_later(early_s, self.wake)
-        done = await self.link.publish(desired, view.revision)
+        done = await self._publish(desired, view.revision)
         if done:
             self.workloads.published(view.revision)
         if done and not early_s:
@@ -306,6 +311,12 @@ class Control:
         if self._dns is not None:
             await self._dns.reconcile(view, self.infrastructure.sandboxes)
         return done and not early_s
+
+    async def _publish(self, desired: Tables, revision: int) -> bool:
+        """To the data plane, and to what it sends to: whether both run it."""
+        ready = await self._relay.prepare(desired, self.infrastructure.sandboxes)
+        done = await self.link.publish(desired, revision) and ready
+        return done and await self._relay.finish()
 
     def _settle(self) -> None:
         now = rfc3339(time.time())

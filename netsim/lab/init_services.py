@@ -1,13 +1,15 @@
-"""Owns the lab's own two programs, control and data plane: what they are, when they start again."""
+"""Owns the lab's own programs, control, data plane, relay: what they are, when they start again."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 PYTHON = (sys.executable, "-P", "-m")  # -P: nothing is imported from the working directory
 DEFAULT: Mapping[str, Sequence[str]] = {
+    "relay": (str(Path(__file__).parents[1] / "relay"),),  # csrc/relay
     "dataplane": (*PYTHON, "netsim.dataplane.process"),
     "control": (*PYTHON, "netsim.lab.control"),
 }

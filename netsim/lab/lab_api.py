@@ -33,6 +33,7 @@ from netsim.api.addresses import format_address
 from netsim.api.fields import flag, items
 from netsim.api.meta import KINDS, ObjectKey
 from netsim.api.problems import errors
+from netsim.api.proxy_modes import PROXY_MODES
 from netsim.controllers.base import lab_of
 from netsim.controllers.nodes import proxy_mode
 from netsim.dataplane.client import DataplaneClient, RefusedError
@@ -214,6 +215,11 @@ class LabApi:
         view = self._control.store.view()
         lab, stored = lab_of(view), view.get(ObjectKey("Node", "", node))
         mode = proxy_mode(lab, stored) if lab and stored else ""
+        if mode in PROXY_MODES and PROXY_MODES[mode].relays:
+            raise bad_request(
+                f"node {node} is in mode {mode}, whose rules are not rendered;"
+                " --format prints those that another mode would have"
+            )
         return FORMAT_OF_MODE.get(mode, FORMATS[0])
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from netsim.api.fields import mapping, number
@@ -15,7 +15,8 @@ from netsim.controllers.nodes import proxy_mode
 from netsim.lab.exposition import CONTENT_TYPE, labelled, single
 from netsim.lab.node_servers import Answer, http
 from netsim.lab.proxy_health import ProxyHealth
-from netsim.lab.proxy_metrics import ProxyMetrics, without_local_endpoints
+from netsim.lab.proxy_metrics import ProxyMetrics, relay_lines, without_local_endpoints
+from netsim.lab.relay_messages import Counts
 from netsim.store.base import View
 
 if TYPE_CHECKING:
@@ -27,10 +28,18 @@ NOT_FOUND = http(404, b"404 page not found\n", PLAIN)
 
 
 class Proxies:
-    """The service proxies of all nodes; `view` gives what is stored now."""
+    """The service proxies of all nodes; `view` gives what is stored now.
 
-    def __init__(self, link: DataplaneLink, view: Callable[[], View]) -> None:
-        self._link, self._view = link, view
+    `relayed` gives what the relay counts, by node.
+    """
+
+    def __init__(
+        self,
+        link: DataplaneLink,
+        view: Callable[[], View],
+        relayed: Callable[[], Awaitable[Mapping[str, Counts]]],
+    ) -> None:
+        self._link, self._view, self._relayed = link, view, relayed
         self._health, self._metrics = ProxyHealth(), ProxyMetrics(time.time())
         self._began_s: float | None = None
 
@@ -62,6 +71,7 @@ class Proxies:
             ),
             *self._answered(),
             *await self._counted(node),
+            *relay_lines((await self._relayed()).get(node)),
         ]
         return "\n".join(lines) + "\n"
 

@@ -13,6 +13,7 @@ from netsim.controllers.clock import seconds
 from netsim.controllers.slices import TRIGGER_TIME
 from netsim.dataplane.rows import ServiceRow
 from netsim.lab.exposition import Histogram, labelled, single
+from netsim.lab.relay_messages import Counts
 
 SYNC_BOUNDS = [0.001 * 2**n for n in range(15)]
 PROGRAMMING_BOUNDS = [0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30)]
@@ -25,6 +26,21 @@ def trigger_s(slice_: Json) -> float:
         return seconds(text(annotations, TRIGGER_TIME))
     except ValueError:
         return 0.0
+
+
+def relay_lines(counts: Counts | None) -> Iterator[str]:
+    """What a node that relays counts: names of our own."""
+    if counts is None:
+        return
+    texts = {
+        "connections": "TCP connections that an endpoint took",
+        "clients": "UDP clients that got an endpoint",
+        "dials_failed": "Endpoints that refused, or did not answer in time",
+        "unserved": "Connections closed and datagrams lost: no endpoint took them",
+        "exhausted": "The same, for want of descriptors or memory",
+    }
+    for (name, shown), value in zip(texts.items(), counts, strict=True):
+        yield from single(f"userspace_{name}_total", shown, "counter", value)
 
 
 def without_local_endpoints(rows: Iterable[ServiceRow], node: str) -> dict[str, int]:

@@ -292,14 +292,6 @@ LABS = [
         ],
     ),
     Case(
-        "a proxy mode of the future",
-        LAB + "  proxyMode: userspace\n",
-        [
-            "t:4:3: error: spec.proxyMode: Forbidden: userspace is not supported yet"
-            f" (one of {', '.join(PROXY_MODES)})"
-        ],
-    ),
-    Case(
         "a node's proxy mode that is none",
         "apiVersion: v1\nkind: Node\n"
         "metadata: {name: n, annotations: {netsim.dev/proxy-mode: iptable}}\n",

@@ -59,6 +59,8 @@ def a_pod(name: str, on: str, number: int) -> Object:
 def a_node(name: str, number: int) -> Object:
     at = "abc".index(name)
     note = {"seen": str(number)}
+    if number == 3:
+        note["netsim.dev/proxy-mode"] = "userspace"
     return node(name, f"10.244.{at}.0/24", f"172.18.0.{at + 2}", ready=number > 1, annotations=note)
 
 

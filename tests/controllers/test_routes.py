@@ -157,6 +157,7 @@ def test_a_node_has_the_labs_proxy_mode_or_its_own() -> None:
     ipvs = routes(lab(proxyMode="ipvs", proxy={"ipvsScheduler": "lc"}), A, own).nodes
     assert (ipvs["a"].proxy.scheduler, ipvs["own"].proxy) == ("lc", found["own"].proxy)
     assert routes(lab(proxyMode="ipvs"), A).nodes["a"].proxy.scheduler == "rr"
+    assert routes(lab(proxyMode="userspace"), A).nodes["a"].proxy.relays
     everywhere = routes(lab(proxyMode="nftables", proxy={"nodePortAddresses": ["0.0.0.0/0"]}), A)
     assert everywhere.nodes["a"].proxy == found["own"].proxy._replace(node_port_ranges=((0, 0),))
 

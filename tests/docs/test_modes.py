@@ -9,6 +9,7 @@ from tests.docs import pages
 
 PAGE = pages.ROOT / "docs" / "services.md"
 OPTION = "by `ipvsScheduler`"
+UNSERVED = "is accepted, and closed"
 CLOSED = {
     "another port of a cluster IP, another protocol, ping": ("cluster-ips", "no answer"),
     "the same of other addresses of Services": ("services", "left alone"),
@@ -37,7 +38,21 @@ CELLS: dict[str, Callable[[ProxyMode], str]] = {
         f"goes on for {m.drain_s // 60} minutes, then is reset" if m.drain_s else "goes on"
     ),
     "what is refused is refused by": lambda m: "the address itself" if m.bound else "the router",
-    "an endpoint is chosen": lambda m: "at random" if m.schedulers == ("random",) else OPTION,
+    "an endpoint is chosen": lambda m: (
+        "in turn, from a shuffled list"
+        if m.relays
+        else "at random"
+        if m.schedulers == ("random",)
+        else OPTION
+    ),
+    "a new connection's endpoint does not answer": lambda m: (
+        "another one is tried" if m.relays else "the client waits"
+    ),
+    "endpoints see": lambda m: "the node" if m.relays else "the client, unless it is masqueraded",
+    "traffic policies, hints, `loadBalancerSourceRanges`": lambda m: (
+        "are ignored" if m.relays else "hold"
+    ),
+    "no endpoints: a client": lambda m: UNSERVED if m.relays else "is refused",
     "affinity is with": lambda m: (
         "each of its addresses and ports" if m.by_entry else "the Service port"
     ),
@@ -45,10 +60,10 @@ CELLS: dict[str, Callable[[ProxyMode], str]] = {
         "those of the node, all if it has none" if m.own_first else "all endpoints"
     ),
     "no endpoints: from a node itself to an external or balancer's address": lambda m: (
-        "refused" if m.refuses_own else "no answer"
+        UNSERVED if m.relays else "refused" if m.refuses_own else "no answer"
     ),
     "no endpoints: from beyond `loadBalancerSourceRanges`": lambda m: (
-        "no answer" if m.ranges_first else "refused"
+        UNSERVED if m.relays else "no answer" if m.ranges_first else "refused"
     ),
 }
 

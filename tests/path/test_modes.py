@@ -12,14 +12,17 @@ from netsim.api.lab_spec import Lab as LabObject
 from netsim.api.proxy_modes import PROXY_MODES
 from netsim.backends.base import NodeNet
 from netsim.controllers.routes import proxy_row
-from netsim.dataplane.rows import FrontendRow, ProxyRow
+from netsim.dataplane.rows import FrontendRow, ProxyRow, RelayRow
 from tests.path.clients import REMOTE, A, B, tcp, udp
 from tests.path.lab import PLAIN, UDP_PROTO, VIP, Lab, cni_addr, node_addr, number, tunnel_addr
 
 MODES = sorted(PROXY_MODES)
 CLIENT, EXTERNAL = "172.16.0.9", "192.0.2.7"
 NODE_PORT = FrontendRow(0, 30080, "node-port")
-OPEN = PLAIN._replace(frontends=(NODE_PORT, FrontendRow(number(EXTERNAL), 80, "external-ip")))
+RELAY = RelayRow(12345, ())
+OPEN = PLAIN._replace(
+    frontends=(NODE_PORT, FrontendRow(number(EXTERNAL), 80, "external-ip")), relay=RELAY
+)
 
 
 def proxy(mode: str) -> ProxyRow:
@@ -80,6 +83,10 @@ EXPECTED = {
         "refused",
     )
     | {"node port, another address": B},
+    "userspace": SERVED  # all of these services are relayed, at cni0's address
+    | dict.fromkeys(("closed port", "other protocol", "ping", "ping without endpoints"), "silence")
+    | dict.fromkeys(("no endpoints", "node port, primary address"), cni_addr(1))
+    | {"closed port of an external address": "routed", "node port, another address": "routed"},
     "nftables": SERVED
     | dict.fromkeys(("closed port", "other protocol", "ping", "ping without endpoints"), "refused")
     | {"closed port of an external address": "routed", "node port, another address": "routed"},
@@ -90,13 +97,13 @@ EXPECTED = {
 def test_what_a_pod_is_told(mode: str) -> None:
     with Lab(proxy=proxy(mode)) as lab:
         lab.service((B, 8080), like=OPEN)
-        lab.service(vip="10.96.0.77", id_=8)
+        lab.service(vip="10.96.0.77", id_=8, like=PLAIN._replace(relay=RELAY))
         assert {name: answer(lab, "a1", packet) for name, packet in PROBES.items()} == (
             EXPECTED[mode]
         )
 
 
-LEAKS = {"iptables": "leak-to-gateway", "nftables": "no-service-port", "ipvs": "leak-to-gateway"}
+LEAKS = dict.fromkeys(MODES, "leak-to-gateway") | {"nftables": "no-service-port"}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -108,8 +115,10 @@ def test_what_no_service_has_leaves_by_the_default_route_or_is_dropped(mode: str
             assert lab.refuses("a1", packet) == LEAKS[mode]
         assert lab.refuses("wire1", lab.wrap(tcp(REMOTE, "10.96.99.99"))) == LEAKS[mode]
         assert lab.refuses("stack1", tcp(node_addr(1), "10.96.99.99")) == LEAKS[mode]
-        key = lab.service((B, 8080), vip="10.96.99.99", id_=8)
-        assert answer(lab, "a1", tcp(A, "10.96.99.99", 2)) == B
+        like = PLAIN._replace(relay=RELAY)
+        key = lab.service((B, 8080), vip="10.96.99.99", id_=8, like=like)
+        served = cni_addr(1) if mode == "userspace" else B
+        assert answer(lab, "a1", tcp(A, "10.96.99.99", 2)) == served
         lab.engine.service_remove(key)
         assert lab.refuses("a1", tcp(A, "10.96.99.99", 3)) == LEAKS[mode]
 
