@@ -1,4 +1,4 @@
-"""New pods take the place of old ones behind a Service, and no connection fails.
+"""Pods take the place of others behind a Service, and Services change: no connection fails.
 
 The C- numbers are those of docs/conformance.md.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from netsim import Lab
-from netsim.api.fields import Json, items, mapping, number, text
+from netsim.api.fields import Json, items, mapping, number, text, texts
 from netsim.api.meta import KIND_BY_NAME, name_of
 from netsim.lab.topology import Source
 from netsim.server.write import STRATEGIC
@@ -130,3 +130,36 @@ def test_blue_and_green_change_places_without_a_loss(lab: Lab) -> None:
 
         eventually(quiet, "it gets no new connection")
     assert requests.lost(lab) == []
+    for color in ("blue", "green"):  # one is not ready, and would be waited for
+        lab.delete("pod", color, grace_s=0)
+
+
+def test_a_balancer_without_node_ports_is_given_some(lab: Lab) -> None:
+    """C-203: it serves either way, and goes when it is told to."""
+
+    def bare(allocate: bool) -> Json:
+        made = world.service("bare", "10.96.0.83", [("TCP", HTTP, 8080)], type="LoadBalancer")
+        more = {"selector": {"app": "web"}, "allocateLoadBalancerNodePorts": allocate}
+        return {**made, "spec": {**mapping(made, "spec"), **more}}
+
+    def node_port() -> int:
+        [port] = items(mapping(lab.get("service", "bare"), "spec"), "ports")
+        return number(port, "nodePort")
+
+    def code(address: str) -> int:
+        argv = ["curl", "-s", "-o", "/dev/null", "--connect-timeout", "0.5", f"http://{address}"]
+        return lab.run(OUTSIDE, argv, check=False).returncode
+
+    lab.apply([bare(False)])
+    lab.wait()
+    address = balancer(lab, "bare")
+    cleanup = "service.kubernetes.io/load-balancer-cleanup"
+    assert texts(mapping(lab.get("service", "bare"), "metadata"), "finalizers") == (cleanup,)
+    assert (code(address), node_port()) == (0, 0)
+    lab.apply([bare(True)])
+    eventually(node_port, "it has a node port")
+    eventually(lambda: code(f"172.18.0.3:{node_port()}") == 0, "which leads there")
+    assert code(address) == 0
+    lab.delete("service", "bare")
+    eventually(lambda: code(address) != 0, "it is gone")
+    assert "bare" not in {name_of(service) for service in lab.objects("service")}
