@@ -20,6 +20,11 @@ typedef uint32_t be32;
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define CACHE_LINE    64
 
+/* What only prefetches has no effect to GCC (12), which drops calls of it unless they are inlined
+ * before it looks.
+ */
+#define PREFETCHING static inline __attribute__((always_inline))
+
 #define NS_PER_S  UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
 

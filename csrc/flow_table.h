@@ -170,13 +170,13 @@ struct flow_guess {
 	bool reply;
 };
 
-static inline void flow_table_prefetch_index(const struct flow_table *t, uint32_t hash)
+PREFETCHING void flow_table_prefetch_index(const struct flow_table *t, uint32_t hash)
 {
 	__builtin_prefetch(flow_index_bucket(&t->index, hash));
 }
 
 /* All of a record, which begins anywhere in a cache line. */
-static inline void flow_prefetch(const struct flow *f)
+PREFETCHING void flow_prefetch(const struct flow *f)
 {
 	__builtin_prefetch(f);
 	__builtin_prefetch((const char *)f + CACHE_LINE);
@@ -233,11 +233,12 @@ flow_pair(const struct flow_table *t, const struct flow_key *original, const str
 
 /**
  * flow_table_prefetch_insert() - Begin an insertion early; optional
+ *
+ * Of the answers' key: the other one has just been looked for.
  */
-static inline void flow_table_prefetch_insert(const struct flow_table *t,
-					      const struct flow_pair *pair)
+PREFETCHING void flow_table_prefetch_insert(const struct flow_table *t,
+					    const struct flow_pair *pair)
 {
-	flow_table_prefetch_index(t, pair->original_hash);
 	flow_table_prefetch_index(t, pair->reply_hash);
 }
 

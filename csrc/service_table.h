@@ -146,12 +146,12 @@ static inline const frontend_ref *service_table_place(const struct service_table
 	return &p->at[hash & p->mask];
 }
 
-static inline void service_table_prefetch(const struct service_table *t, uint64_t hash)
+PREFETCHING void service_table_prefetch(const struct service_table *t, uint64_t hash)
 {
 	__builtin_prefetch((const void *)service_table_place(t, hash));
 }
 
-static inline void service_table_prefetch_frontend(const struct service_table *t, uint64_t hash)
+PREFETCHING void service_table_prefetch_frontend(const struct service_table *t, uint64_t hash)
 {
 	const char *f =
 	    (const char *)atomic_load_explicit(service_table_place(t, hash), memory_order_acquire);
