@@ -201,6 +201,22 @@ bool flow_table_reclaim(struct flow_table *t, uint64_t now_ns)
 	return false;
 }
 
+/* Field by field: a whole struct would be zeroed by a slow instruction first. */
+static void record_write(struct flow *f, const struct flow_pair *pair, enum flow_state state,
+			 uint64_t now_ns)
+{
+	f->original = pair->original;
+	f->expires_ns = now_ns + flow_timeout_s(pair->original.proto, state, 0) * NS_PER_S;
+	f->service = 0;
+	f->endpoint_slot = (uint32_t)FLOW_NO_SLOT;
+	f->endpoint_generation = 0;
+	f->commit = 0;
+	f->born = flow_quarters(now_ns);
+	f->state = (uint8_t)state;
+	f->flags = 0;
+	f->reply = pair->reply;
+}
+
 int flow_table_insert(struct flow_table *t, const struct flow_pair *pair, enum flow_state state,
 		      uint64_t now_ns, struct flow **out)
 {
@@ -216,14 +232,7 @@ int flow_table_insert(struct flow_table *t, const struct flow_pair *pair, enum f
 	if (!record--)
 		return -ENOSPC;
 	f = flow_at(t, record);
-	*f = (struct flow){
-	    .original = pair->original,
-	    .expires_ns = now_ns + flow_timeout_s(pair->original.proto, state, 0) * NS_PER_S,
-	    .endpoint_slot = (uint32_t)FLOW_NO_SLOT,
-	    .born = flow_quarters(now_ns),
-	    .state = (uint8_t)state,
-	    .reply = pair->reply,
-	};
+	record_write(f, pair, state, now_ns);
 	err = record_index(t, record, pair);
 	if (err) {
 		record_give(t, record);
