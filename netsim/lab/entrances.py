@@ -125,9 +125,15 @@ def host_port_routes(addresses: Iterable[int]) -> list[Route]:
 
 
 def divert_host_ports(what: str, rules: Collection[Rule]) -> None:
-    """Make the rules for host ports in the calling thread's namespace, and no others."""
+    """Make the rules for host ports in the calling thread's namespace, and no others.
+
+    The kernel keeps off these ports: answers to connections that the node has made from one would
+    be taken for questions.
+    """
     if rules:
         divert(what)
+    ports = sorted({rule.ports[0] for rule in rules})
+    net.sysctl("ipv4/ip_local_reserved_ports", ",".join(map(str, ports)) + "\n")
     with Netlink() as netlink:
         net.sync_rules(netlink, what, HOST_PORT_TABLE, rules)
 

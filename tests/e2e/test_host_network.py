@@ -203,12 +203,19 @@ def source_of(lab: Lab, asker_: str, address: str) -> str:
     return said.partition(":")[0]
 
 
+def reserved(lab: Lab, node: str) -> str:
+    """Ports that the node's kernel does not choose for connections."""
+    path = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+    return lab.run(f"node/{node}", ["cat", path]).stdout.strip()
+
+
 def test_a_host_port_leads_to_its_pod(lab: Lab) -> None:
     lab.apply([with_host_port("held", 1, 8888)])
     lab.wait()
     for source in ("pod-1", "asker-2", "client-1", "node/node1", "node/node2", OUTSIDE):
         assert answers(lab, source, NODE1, 8888) == {"held"}
     assert answers(lab, "node/node1", "127.0.0.1", 8888) == {"held"}
+    assert (reserved(lab, "node1"), reserved(lab, "node2")) == ("8888", "")
     assert code(lab, "node/node2", f"{NODE2}:8888") == REFUSED, "it is not that node's"
     assert source_of(lab, OUTSIDE, f"{NODE1}:8888") == "172.18.255.254"
     pod = text(mapping(lab.get("pod", "pod-1"), "status"), "podIP")
@@ -219,8 +226,8 @@ def test_a_host_port_leads_to_its_pod(lab: Lab) -> None:
     assert answers(lab, OUTSIDE, NODE1, 8888) == {"held"}
     lab.delete("pod", "held", grace_s=0)
     eventually(lambda: code(lab, OUTSIDE, f"{NODE1}:8888") == REFUSED, "it went with its pod")
-    rules = lab.run("node/node1", ["ip", "rule"]).stdout
-    assert "8888" not in rules
+    eventually(lambda: reserved(lab, "node1") == "", "nothing of it is left")
+    assert "8888" not in lab.run("node/node1", ["ip", "rule"]).stdout
 
 
 def test_one_number_is_several_ports(lab: Lab) -> None:
