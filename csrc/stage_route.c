@@ -40,7 +40,9 @@ static void to_peer(const struct stage_ctx *ctx, struct packet *p, const struct 
 	}
 }
 
-/* host-gw: masqueraded packets are answered to a node's underlay address, over the same wire. */
+/* host-gw: masqueraded packets are answered to a node's underlay address, over the same wire. A
+ * Service's endpoint on a node is not: its answer would not come back that way.
+ */
 static const struct peer_row *underlay_peer(const struct stage_ctx *ctx, struct addr dst)
 {
 	const struct node *n = ctx->node;
@@ -74,6 +76,11 @@ static void unserved(const struct stage_ctx *ctx, struct packet *p)
 	packet_drop(p, dropped ? DROP_NO_SERVICE_PORT : DROP_LEAK);
 }
 
+static bool translated(const struct packet *p)
+{
+	return !flow_key_equal(&p->key, &p->to);
+}
+
 static void follow_row(const struct stage_ctx *ctx, struct packet *p, const struct route_row *row)
 {
 	switch ((enum route_kind)row->kind) {
@@ -83,7 +90,7 @@ static void follow_row(const struct stage_ctx *ctx, struct packet *p, const stru
 	case ROUTE_STACK: {
 		const struct peer_row *peer = underlay_peer(ctx, p->to.dst);
 
-		if (UNLIKELY(peer != NULL))
+		if (UNLIKELY(peer != NULL) && !translated(p))
 			to_peer(ctx, p, peer);
 		else
 			to_iface(p, ctx->node->stack);
@@ -104,11 +111,6 @@ static void follow_row(const struct stage_ctx *ctx, struct packet *p, const stru
 static bool from_stack(const struct packet *p)
 {
 	return iface_is_own_kernel(p->in);
-}
-
-static bool translated(const struct packet *p)
-{
-	return !flow_key_equal(&p->key, &p->to);
 }
 
 /* Back to where it came from: pointless, unless it is another packet by now or was to come by. */

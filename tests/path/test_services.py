@@ -188,6 +188,19 @@ def test_pods_reach_each_other_and_the_world_untouched() -> None:
             assert bytes(got) == bytes(packet)
 
 
+@pytest.mark.parametrize(
+    ("where", "source", "seen"), [("a1", A, A), ("stack1", node_addr(1), stack_addr(1))]
+)
+def test_an_endpoint_on_another_node_is_reached_past_the_wire(
+    where: str, source: str, seen: str
+) -> None:
+    """host-gw: its answer comes by the underlay, to pods' range or the node's last address."""
+    with Lab("host-gw", nodes=2) as lab:
+        lab.service((node_addr(2), 9080))
+        got = lab.out(where, tcp(source, VIP), "stack1")
+        assert (got.src, got.dst) == (seen, node_addr(2))
+
+
 @pytest.mark.parametrize("backend", ["vxlan", "udp", "host-gw"])
 def test_no_node_has_the_destination(backend: str) -> None:
     with Lab(backend) as lab:
