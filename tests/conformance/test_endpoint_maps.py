@@ -22,7 +22,7 @@ Case = dict[str, object]
 CASES = cast(
     "list[Case]", yaml.safe_load(Path(__file__).with_name("endpoint_maps.yaml").read_text())
 )
-CLIENT, FLOWS = "10.0.0.2", range(30000, 30016)
+CLIENT, FLOWS = "10.0.0.2", range(30000, 30010)
 
 
 def port_names(case: Case) -> dict[str, list[str]]:

@@ -112,8 +112,8 @@ class ServiceTwin(RuleBasedStateMachine):
                 self.is_gone(key)
             with pytest.raises(OSError, match="Invalid"):
                 self.table.set((key[0], 0, key[2]), 1, [])
-            assert self.seen() == before
-            assert all(self.table.alive(*s) for s in self.slots.values())
+        assert self.seen() == before
+        assert all(self.table.alive(*s) for s in self.slots.values())
         self.table.commit()
         for key, endpoints, _ in changes:
             self.take_slots(key, tuple(endpoints or ()))
