@@ -265,11 +265,15 @@ static bool go_to_relay(const struct stage_ctx *ctx, struct packet *p, const str
 	return true;
 }
 
-static void go_to_endpoint(struct packet *p)
+/* Who asks itself is masqueraded, and who comes by the node's kernel to a program of the node: its
+ * answers to a client from outside would leave by that kernel, untranslated.
+ */
+static void go_to_endpoint(const struct node *n, struct packet *p)
 {
 	p->to.dst = p->endpoint->addr;
 	p->to.dport = p->endpoint->port;
-	if (UNLIKELY(addr_equal(p->key.src, p->endpoint->addr))) /* hairpin */
+	if (UNLIKELY(addr_equal(p->key.src, p->to.dst)) ||
+	    (UNLIKELY(iface_is_own_kernel(p->in)) && node_is_local(n, p->to.dst)))
 		p->masquerade = 1;
 }
 
@@ -354,7 +358,7 @@ __attribute__((noinline)) static void serve_all(const struct stage_ctx *ctx, str
 		struct packet *p = b->pkt[__builtin_ctzll(left)];
 
 		if (p->endpoint)
-			go_to_endpoint(p);
+			go_to_endpoint(ctx->node, p);
 	}
 }
 

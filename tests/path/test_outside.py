@@ -57,6 +57,19 @@ def test_policy_local_keeps_the_address_of_a_client_and_the_packet_here(
         assert (back.src, back.dst, back[TCP].sport) == (dst, CLIENT, port)
 
 
+@pytest.mark.parametrize(("dst", "port"), WAYS)
+def test_policy_local_and_an_endpoint_on_the_node_itself(dst: str, port: int) -> None:
+    """Its answers would not come back through here to the address of a client from outside."""
+    with Lab() as lab:
+        lab.service((node_addr(1), 9080), like=FIRST)
+        got = lab.out("stack1", tcp(CLIENT, dst, dport=port), "stack1")
+        assert (got.src, got.dst, got[TCP].dport) == (stack_addr(1), node_addr(1), 9080)
+        answer = tcp(node_addr(1), stack_addr(1), 9080, got[TCP].sport, "SA")
+        back = lab.out("stack1", answer, "stack1")
+        assert (back.src, back.dst, back[TCP].sport) == (dst, CLIENT, port)
+        assert lab.out("a1", tcp(A, dst, dport=port), "stack1").src == A
+
+
 def test_policy_local_without_an_endpoint_here_is_silence() -> None:
     with Lab() as lab:
         lab.service((REMOTE, 8080), like=NOBODY)
