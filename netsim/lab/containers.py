@@ -56,7 +56,8 @@ def parse_process_key(key: str) -> ProcessKey | None:
 def arguments(container: Container, environment: Mapping[str, str]) -> list[str]:
     """The process' argv."""
     if is_answerer(container):
-        ports = [f"{port.protocol.lower()}:{port.port}" for port in container.ports]
+        # one port may be there twice: with two host ports
+        ports = dict.fromkeys(f"{port.protocol.lower()}:{port.port}" for port in container.ports)
         return [str(ANSWERER), *ports]
     return [expand(word, environment) for word in (*container.command, *container.args)]
 

@@ -84,6 +84,12 @@ def test_an_answerer_gets_its_ports_whatever_the_args() -> None:
     assert rest == ["tcp:80", "udp:53"]
 
 
+def test_an_answerer_gets_a_port_with_two_host_ports_once() -> None:
+    ports: list[Json] = [{"containerPort": 80, "hostPort": port} for port in (80, 8080)]
+    _, *rest = containers.arguments(Container.parse(container("main", *ports)), {})
+    assert rest == ["tcp:80"]
+
+
 def test_full_logs_are_moved_aside_and_writers_go_on(tmp_path: Path) -> None:
     path = containers.log_path(tmp_path, "ns", "p", "main")
     fd = containers.open_log(path)
