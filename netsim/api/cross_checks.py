@@ -88,7 +88,7 @@ def validate_all(
     cluster = Cluster(merged, lab or Lab.parse(labs[-1].obj if labs else {}))
     for check in (_check_nodes, _check_capacity, _check_pods, _check_cluster_ips):
         findings += check(cluster)
-    findings += check_services(cluster.objects)
+    findings += check_services(cluster.objects, cluster.lab)
     written = {id(item) for item in objects}
     return [item.placed(problem) for item, problem in findings if id(item) in written]
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from netsim.api.fields import Json
+from netsim.api.lab_spec import Lab
 from netsim.api.located import Findings, Located
 from netsim.api.meta import ObjectKey
 from netsim.api.pods import Pod, PodSpec
@@ -49,12 +50,17 @@ _PARSERS: Mapping[str, Callable[[Json], Deployment | ReplicaSet]] = {
 }
 
 
-def check_services(objects: Mapping[ObjectKey, Located]) -> Findings:
-    """Selectors, target ports, and slices and Endpoints of Services that are not there."""
+def check_services(objects: Mapping[ObjectKey, Located], lab: Lab) -> Findings:
+    """Selectors, target ports, names without a DNS, slices and Endpoints of Services not there."""
     index = PodIndex(objects)
     for key, item in objects.items():
         if key.kind == "Service":
-            yield from _check_service(item, Service.parse(item.obj), index)
+            service = Service.parse(item.obj)
+            if service.type == "ExternalName" and not lab.cluster_dns:
+                hint = "the Lab's spec.clusterDNS: true starts one"
+                message = "ExternalName has no effect: this lab has no DNS server"
+                yield item, warning(("spec", "type"), message, hint)
+            yield from _check_service(item, service, index)
         elif key.kind == "EndpointSlice":
             name = EndpointSlice.parse(item.obj).service
             label = ("metadata", "labels", "kubernetes.io/service-name")

@@ -212,7 +212,6 @@ SERVICES = [
         [
             "t:4:1: error: spec.clusterIPs: Forbidden: may not be set for ExternalName services",
             "t:4:1: error: spec.externalName: Required value",
-            "t:5:9: warning: spec.type: ExternalName has no effect: a lab has no DNS server yet",
         ],
     ),
     Case(

@@ -44,6 +44,10 @@ def lab(spec: str) -> str:
     return f"---\napiVersion: netsim.dev/v1alpha1\nkind: Lab\nspec: {{{spec}}}\n"
 
 
+OUT = (
+    "---\napiVersion: v1\nkind: Service\nmetadata: {name: out}\n"
+    "spec: {type: ExternalName, externalName: example.com}\n"
+)
 CASES = [
     Case("all is well", pod("a") + service("web") + node("n", "10.244.3.0/24", "172.18.0.9"), []),
     Case(
@@ -107,6 +111,15 @@ CASES = [
             't:10:13: error: spec.nodeName: Not found: "b": there is no such node (nodes: a)',
         ],
     ),
+    Case(
+        "an external name without a DNS that says it",
+        OUT,
+        [
+            "t:5:14: warning: spec.type: ExternalName has no effect: this lab has no DNS server"
+            " (the Lab's spec.clusterDNS: true starts one)",
+        ],
+    ),
+    Case("an external name and the cluster's DNS", OUT + lab("clusterDNS: true"), []),
     Case("a pod on a generated node", pod("p", spec="  nodeName: node2\n"), []),
     Case(
         "a node selector that no node meets",
