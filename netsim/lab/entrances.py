@@ -48,6 +48,7 @@ SYSCTLS = (
 class Entrances(NamedTuple):
     """What the Services together ask of nodes: ports, and the addresses they are reached at.
 
+    Once there were `node_ports`, there are: connections outlive the last Service with one (P-11).
     `ranges` are those of cluster IPs.
     """
 
@@ -79,7 +80,7 @@ class Watcher:
                     self._of[name_in(service)] = Entrances(terms.node_ports, addresses)
         every = self._of.values()
         self.entrances = Entrances(
-            any(each.node_ports for each in every),
+            self.entrances.node_ports or any(each.node_ports for each in every),
             frozenset().union(*[each.addresses for each in every]),
         )
         return self.entrances
