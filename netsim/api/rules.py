@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ipaddress import ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_network
 
 from netsim.api.addresses import Cidr, parse_address
 from netsim.api.fields import Json, items, mapping, text, texts
@@ -17,6 +17,7 @@ from netsim.api.problems import (
     not_supported,
     required,
     too_long,
+    warning,
 )
 from netsim.api.proxy_modes import PROXY_MODES
 
@@ -26,12 +27,22 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
 ANNOTATIONS_MAX_BYTES = 256 * 1024
 
-_SPECIAL = (
-    ("127.0.0.0/8", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-    ("169.254.0.0/16", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-    ("224.0.0.0/24", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+_UNSPECIFIED = "may not be unspecified (0.0.0.0 or ::)"
+_LOOPBACK = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+_LINK_LOCAL = "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
+_MULTICAST = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+SPECIAL_RANGES = (
+    (Cidr.parse("0.0.0.0/32"), _UNSPECIFIED),
+    (Cidr.parse("127.0.0.0/8"), _LOOPBACK),
+    (Cidr.parse("169.254.0.0/16"), _LINK_LOCAL),
+    (Cidr.parse("224.0.0.0/24"), _MULTICAST),
 )
-SPECIAL_RANGES = tuple((Cidr.parse(cidr), message) for cidr, message in _SPECIAL)
+SPECIAL_V6 = (
+    (IPv6Network("::/128"), _UNSPECIFIED),
+    (IPv6Network("::1/128"), _LOOPBACK),
+    (IPv6Network("fe80::/10"), _LINK_LOCAL),
+    (IPv6Network("ff02::/16"), _MULTICAST),
+)
 
 Syntax = Callable[[str], list[str]]
 
@@ -128,11 +139,23 @@ def endpoint_address(where: Path, value: str) -> Iterator[Problem]:
     if bad:
         return
     address = parse_address(value)
-    if address == 0:
-        yield invalid(where, value, "may not be unspecified (0.0.0.0 or ::)")
     for special, message in SPECIAL_RANGES:
         if special.contains(address):
             yield invalid(where, value, message)
+
+
+def external_address(where: Path, value: str) -> Iterator[Problem]:
+    """One that outsiders may use, of either family; the proxy passes IPv6 over (P-112)."""
+    try:
+        address = IPv6Address(value)
+    except ValueError:
+        yield from endpoint_address(where, value)
+        return
+    for special, message in SPECIAL_V6:
+        if address in special:
+            yield invalid(where, value, message)
+            return
+    yield warning(where, "IPv6 addresses are not used")
 
 
 def any_cidr(where: Path, value: str) -> Iterator[Problem]:

@@ -188,7 +188,7 @@ def _check_policies(obj: Json, spec: Json) -> Iterator[Problem]:
 def _check_outside(spec: Json, kind: str) -> Iterator[Problem]:
     """Addresses from outside, and what only load balancers have."""
     for index, address in enumerate(texts(spec, "externalIPs")):
-        yield from rules.endpoint_address((*SPEC, "externalIPs", index), address)
+        yield from rules.external_address((*SPEC, "externalIPs", index), address)
     only = "may only be used when `type` is 'LoadBalancer'"
     ranges = texts(spec, "loadBalancerSourceRanges")
     where = (*SPEC, "LoadBalancerSourceRanges")  # as the API names it

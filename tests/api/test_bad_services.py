@@ -126,11 +126,14 @@ SERVICES = [
     Case(
         "addresses from outside, and how they are shared",
         SERVICE
-        + "  ports: [{port: 80}]\n  externalIPs: [1.2.3.4, 127.0.0.1]\n"
+        + "  ports: [{port: 80}]\n  externalIPs: [1.2.3.4, 127.0.0.1, 'fd00::1', 'fe80::1']\n"
         + "  trafficDistribution: PreferNear\n  loadBalancerSourceRanges: [10.0.0.0/8]\n",
         [
             't:6:26: error: spec.externalIPs[1]: Invalid value: "127.0.0.1":'
             " may not be in the loopback range (127.0.0.0/8, ::1/128)",
+            "t:6:37: warning: spec.externalIPs[2]: IPv6 addresses are not used",
+            't:6:48: error: spec.externalIPs[3]: Invalid value: "fe80::1":'
+            " may not be in the link-local range (169.254.0.0/16, fe80::/10)",
             't:7:24: error: spec.trafficDistribution: Unsupported value: "PreferNear": supported'
             ' values: "PreferClose", "PreferSameNode", "PreferSameZone"'
             " (did you mean PreferSameZone?)",
