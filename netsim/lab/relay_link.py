@@ -55,6 +55,7 @@ class RelayLink:
         self._services: Mapping[ServiceKey, ServiceRow] = {}
         self._told: Mapping[ServiceKey, ServiceRow] = {}
         self._problems: dict[m.Problem, str] = {}
+        self._retry: asyncio.TimerHandle | None = None  # one, however often they are seen
         self._error = ""
 
     @property
@@ -68,12 +69,13 @@ class RelayLink:
 
         `made`: by name, what nodes' sandboxes were made from.
         """
-        self._nodes = {
-            name: Node(row.cni_addr, made[name])
-            for name, row in desired.nodes.items()
-            if row.proxy.relays and name in made
-        }
-        self._services = desired.services if self._nodes else {}
+        async with self._lock:  # who asks for counts may be telling it everything
+            self._nodes = {
+                name: Node(row.cni_addr, made[name])
+                for name, row in desired.nodes.items()
+                if row.proxy.relays and name in made
+            }
+            self._services = desired.services if self._nodes else {}
         return self._is_told() or await self._exchange(self._add)
 
     async def finish(self) -> bool:
@@ -123,9 +125,13 @@ class RelayLink:
                 return False
             self._error = ""
             loop.add_reader(connection.fileno(), self._gone)
-        if self._problems:
-            loop.call_later(RETRY_S, self._wake)
+            self._try_again_later(loop)
         return True
+
+    def _try_again_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = loop.call_later(RETRY_S, self._wake) if self._problems else None
 
     def _gone(self) -> None:
         """It says something unasked: that it has ended."""

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -205,6 +205,68 @@ def test_ports_that_somebody_has_are_named_and_tried_again(
         assert await told.tell(tables(service(7)))
         assert "END" in relay.take()
         assert not told.link.errors
+        told.link.close()
+
+    asyncio.run(run())
+
+
+def test_ports_that_somebody_has_cause_one_pass_however_often_they_are_seen(
+    relay: FakeRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else each pass, which sees them twice, would cause two more."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        timers = list[asyncio.TimerHandle]()
+        later = loop.call_later
+        told = Told(tmp_path)
+
+        def noted(delay: float, what: Callable[[], object]) -> asyncio.TimerHandle:
+            timer = later(delay, what)
+            timers.extend([timer] * (what == told.woken.set))
+            return timer
+
+        monkeypatch.setattr(loop, "call_later", noted)
+        relay.problems = [m.Problem(1, 7, errno.EADDRINUSE, claim=True)]
+        for _ in range(2):
+            assert await told.tell(tables(service(7)))
+        await told.link.counts()
+        assert [timer.cancelled() for timer in timers].count(False) == 1
+        relay.problems = []
+        assert await told.tell(tables(service(7)))
+        assert all(timer.cancelled() for timer in timers)
+        told.link.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_new_while_a_relay_is_told_everything_is_told_too(
+    relay: FakeRelay, tmp_path: Path
+) -> None:
+    """Who asks for counts connects again, and meanwhile a pass begins."""
+
+    async def run() -> None:
+        halfway, go_on = threading.Event(), threading.Event()
+
+        def slowly(name: str) -> dict[str, int]:
+            halfway.set()
+            go_on.wait(5)
+            return descriptors(name)
+
+        told = Told(tmp_path)
+        assert await told.tell(tables(service(7)))
+        told.link.close()
+        relay.take()
+        told.link = RelayLink(tmp_path / "relay.sock", slowly, told.woken.set)
+        asked = asyncio.create_task(told.tell(tables(service(7))))
+        await asyncio.to_thread(halfway.wait, 5)
+        more = tables(service(7), nodes=(node("a"), node("b")))
+        pass_ = asyncio.create_task(told.tell(more))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await asked
+        assert await pass_
+        assert "NODE 2" in relay.take()
         told.link.close()
 
     asyncio.run(run())
