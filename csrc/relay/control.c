@@ -2,11 +2,12 @@
 /* control.c - what control says: one message is one command. netsim/lab/relay_messages.py.
  *
  * There is one connection; who comes later has taken over. Without one everything goes on as it
- * was.
+ * was, and a spare descriptor keeps its place, so that control comes in when there are no others.
  */
 #include "relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,19 +33,22 @@ struct command {
 _Static_assert(sizeof(struct command) == 24, "as relay_messages.py packs it");
 
 static struct watch listener = {.fd = -1}, connection = {.fd = -1};
+static int spare = -1;
 static union {
 	struct command command;
 	char bytes[MESSAGE_MAX];
 } message;
 
-/* A number and as many entries: an empty message would be the end of the connection. */
+/* A number and as many entries: an empty message would be the end of the connection. Who does not
+ * read has no connection any more: nobody waits.
+ */
 static int answer(void *entries, size_t count, size_t size)
 {
 	uint64_t head = count;
 	struct iovec parts[] = {{&head, sizeof(head)}, {entries, count * size}};
 	const struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
 
-	return sendmsg(connection.fd, &m, 0) < 0 ? -errno : 0;
+	return sendmsg(connection.fd, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 static int answer_problems(void)
@@ -72,7 +76,8 @@ static int set_service(const struct command *c, size_t len)
 			       .targets = (struct target *)c->targets,
 			       .count = (len - sizeof(*c)) / sizeof(c->targets[0])};
 
-	if (c->port == 0 || (c->proto != IPPROTO_TCP && c->proto != IPPROTO_UDP))
+	if (c->port == 0 || (c->proto != IPPROTO_TCP && c->proto != IPPROTO_UDP) ||
+	    (len - sizeof(*c)) % sizeof(c->targets[0]))
 		return -EINVAL;
 	return service_set(&like);
 }
@@ -110,9 +115,17 @@ static int descriptor_in(struct msghdr *m)
 	struct cmsghdr *c = CMSG_FIRSTHDR(m);
 	int fd = -1;
 
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len >= CMSG_LEN(sizeof(fd)))
 		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	return fd;
+}
+
+static void hang_up(void)
+{
+	loop_close(&connection);
+	if (spare < 0)
+		spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void hear(struct watch *w, uint32_t events)
@@ -125,38 +138,37 @@ static void hear(struct watch *w, uint32_t events)
 	struct msghdr m = {.msg_iov = &iov,
 			   .msg_iovlen = 1,
 			   .msg_control = &rights,
-			   .msg_controllen = sizeof(rights)};
+			   .msg_controllen = CMSG_LEN(sizeof(int))}; /* no room for two */
 	ssize_t n = recvmsg(w->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	int error;
+	int fd = n < 0 ? -1 : descriptor_in(&m), error = -EMSGSIZE;
 
 	(void)events;
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0) {
-		loop_close(w);
+	if (n >= (ssize_t)sizeof(struct command) && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		error = obey(&message.command, (size_t)n, fd);
+	else if (fd >= 0)
+		close(fd);
+	if (!error)
 		return;
-	}
-	if ((size_t)n < sizeof(struct command) || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-		error = -EMSGSIZE;
-	else
-		error = obey(&message.command, (size_t)n, descriptor_in(&m));
-	if (error) { /* control begins again, with everything */
+	if (n > 0) /* control begins again, with everything */
 		(void)fprintf(stderr, "relay: command: %s\n", strerror(-error));
-		loop_close(w);
-	}
+	hang_up();
 }
 
 static void take_over(struct watch *w, uint32_t events)
 {
-	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
+	int fd;
 
 	(void)events;
-	if (fd < 0)
-		return;
-	loop_close(&connection);
-	connection = (struct watch){.ready = hear, .fd = fd};
-	if (loop_wait_for(&connection, EPOLLIN) < 0)
-		loop_close(&connection);
+	hang_up();
+	if (spare >= 0)
+		close(spare);
+	spare = -1;
+	fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
+	connection = (struct watch){.ready = hear, .fd = fd < 0 ? -1 : fd};
+	if (fd < 0 || loop_wait_for(&connection, EPOLLIN) < 0)
+		hang_up();
 }
 
 int control_open(const char *path)

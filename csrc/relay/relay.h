@@ -19,8 +19,8 @@ struct counts {
 	uint64_t connections;  /* TCP, that an endpoint took */
 	uint64_t clients;      /* UDP, that got an endpoint */
 	uint64_t dials_failed; /* refused, or not answered in time */
-	uint64_t unserved;  /* connections closed, datagrams lost: no endpoint, or none took it */
-	uint64_t exhausted; /* the same, for want of descriptors or memory */
+	uint64_t unserved;     /* connections closed, datagrams lost: nobody took them */
+	uint64_t exhausted;    /* the same, for want of descriptors or memory */
 };
 
 struct node {

@@ -41,7 +41,8 @@ bool is_exhausted(struct node *n, int error)
 {
 	static uint64_t told_ns;
 
-	if (error != -EMFILE && error != -ENFILE && error != -ENOMEM && error != -ENOBUFS)
+	if (error != -EMFILE && error != -ENFILE && error != -ENOMEM && error != -ENOBUFS &&
+	    error != -ENOSPC) /* of epoll: watches */
 		return false;
 	n->counts.exhausted++;
 	if (told_ns == 0 || loop_now_ns() - told_ns > UINT64_C(1000000000)) {

@@ -47,6 +47,12 @@ static void client_idle(struct timer *t)
 	client_end(container_of(t, struct client, idle));
 }
 
+/* A datagram that did not get through. */
+static void count_lost(const struct front *f, int error)
+{
+	f->node->counts.unserved += !is_exhausted(f->node, error);
+}
+
 /* What the endpoint says. */
 static void client_ready(struct watch *w, uint32_t events)
 {
@@ -62,9 +68,14 @@ static void client_ready(struct watch *w, uint32_t events)
 		if (n >= 0)
 			n = sendto(c->front->watch.fd, datagram, (size_t)n, 0,
 				   (const struct sockaddr *)&c->from, sizeof(c->from));
-		if (n < 0 && errno != EAGAIN) { /* what there is no room for is lost */
-			client_end(c);
-			return;
+		if (n < 0) { /* it refused one, or there is no room for its answer, or no way */
+			bool goes_on = errno == EAGAIN;
+
+			count_lost(c->front, -errno);
+			if (!goes_on) {
+				client_end(c);
+				return;
+			}
 		}
 		timer_start(&c->idle, PATIENCE_250_MS);
 	}
@@ -122,7 +133,7 @@ static struct client *client_new(struct front *f, const struct sockaddr_in *from
 	int fd = c ? dial(f, ntohl(from->sin_addr.s_addr)) : -ENOMEM;
 
 	if (fd < 0) {
-		f->node->counts.unserved += !is_exhausted(f->node, fd);
+		count_lost(f, fd);
 		free(c);
 		return NULL;
 	}
@@ -161,7 +172,9 @@ void udp_ready(struct watch *w, uint32_t events)
 		c = client_find(f, &from);
 		if (!c)
 			c = client_new(f, &from);
-		if (c && send(c->watch.fd, datagram, (size_t)n, 0) >= 0)
+		if (c && send(c->watch.fd, datagram, (size_t)n, 0) < 0)
+			count_lost(f, -errno);
+		else if (c)
 			timer_start(&c->idle, PATIENCE_250_MS);
 	}
 }

@@ -36,7 +36,7 @@ def relay_lines(counts: Counts | None) -> Iterator[str]:
         "connections": "TCP connections that an endpoint took",
         "clients": "UDP clients that got an endpoint",
         "dials_failed": "Endpoints that refused, or did not answer in time",
-        "unserved": "Connections closed and datagrams lost: no endpoint took them",
+        "unserved": "Connections closed and datagrams lost: nobody took them",
         "exhausted": "The same, for want of descriptors or memory",
     }
     for (name, shown), value in zip(texts.items(), counts, strict=True):
