@@ -11,7 +11,7 @@ _PORT._PROTO.SVC.NS.svc.ZONE    SRV, with the addresses of its targets
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from netsim.api.addresses import address_or_none
 from netsim.api.fields import Json, flag, items, mapping, number, text, texts
@@ -24,6 +24,7 @@ from netsim.store.base import View
 
 ZONE = "cluster.local"
 VERSION = "1.1.0"
+T = TypeVar("T")
 CHAIN_MAX = 8  # of ExternalNames that lead to one another
 
 
@@ -69,15 +70,17 @@ class Names:
         self._view = view
         gone, new = self._services.advance(view)
         for service in gone:
-            self._at.get(text(spec(service), "clusterIP"), set()).discard(name_in(service))
+            _take(self._at, text(spec(service), "clusterIP"), name_in(service))
         for service in new:
             self._at.setdefault(text(spec(service), "clusterIP"), set()).add(name_in(service))
         gone, new = self._slices.advance(view)
         for slice_ in gone:
             name = _service_of(slice_)
-            self._slices_of.get(name, {}).pop(name_of(slice_), None)
+            self._slices_of[name].pop(name_of(slice_))
+            if not self._slices_of[name]:
+                del self._slices_of[name]
             for address in _addresses(slice_):
-                self._ends_at.get(address, set()).discard((name, name_of(slice_)))
+                _take(self._ends_at, address, (name, name_of(slice_)))
         for slice_ in new:
             name = _service_of(slice_)
             self._slices_of.setdefault(name, {})[name_of(slice_)] = slice_
@@ -192,6 +195,13 @@ class Names:
                     found.setdefault((address, host), set()).update(ports)
         for (address, host), ports in sorted(found.items()):
             yield End(host, address, tuple(sorted(ports)))
+
+
+def _take(of: dict[str, set[T]], key: str, what: T) -> None:
+    """Out of a set, of which nothing is left when it is empty."""
+    of[key].discard(what)
+    if not of[key]:
+        del of[key]
 
 
 def full_name(name: Name) -> str:

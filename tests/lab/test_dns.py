@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from netsim.api.addresses import parse_address
 from netsim.api.fields import Json
-from netsim.api.meta import ObjectKey
+from netsim.api.meta import ObjectKey, key_of
 from netsim.controllers.cluster_dns import PORT
 from netsim.lab.dns_names import Found, Names
 from netsim.lab.dns_server import CONNECTIONS_MAX, DnsServers, respond
@@ -153,6 +153,19 @@ def test_names_follow_what_changes() -> None:
     store.delete(ObjectKey("Service", "default", "web"))
     found.advance(store.view())
     assert said(found.find(f"web.{SVC}", "A")) == MISSING
+
+
+def test_of_what_has_gone_nothing_is_kept() -> None:
+    """Labs live long, and addresses come and go."""
+    store, found = ObjectStore(), Names()
+    for obj in OBJECTS:
+        store.create(obj)
+    found.advance(store.view())
+    assert said(found.find("2.0.244.10.in-addr.arpa", "PTR")) != MISSING
+    for obj in OBJECTS:
+        store.delete(key_of(obj))
+    found.advance(store.view())
+    assert not any(kept for kept in vars(found).values() if isinstance(kept, dict))
 
 
 def ask(name: str, kind: str = "A", **options: int) -> dns.message.Message:
