@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_decode = json.JSONDecoder().raw_decode
+_decode = json.JSONDecoder(parse_int=str).raw_decode  # however long they are
 
 
 class Place(Protocol):

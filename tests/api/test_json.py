@@ -72,6 +72,13 @@ def test_what_is_odd_is_left_to_the_other_way(text: str) -> None:
     assert plain_json(text, DEPTH_MAX) is ODD
 
 
+def test_numbers_of_any_length_have_places() -> None:
+    """More digits than Python makes an integer of."""
+    text = '{"a": ' + "9" * 5000 + ', "b": [1]}'
+    [mark] = Text("t", f"# YAML\n{text}").marks
+    assert tree(json_mark(f"      \n{text}", 1)) == tree(mark)
+
+
 @pytest.mark.parametrize("text", ["[" * 65 + "]" * 65, '{"a":' * 64 + "1" + "}" * 64])
 def test_as_deep_as_the_other_way_goes(text: str) -> None:
     [document], problems = read(f"# YAML\n{text}", "t")
