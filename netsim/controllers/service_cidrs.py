@@ -68,16 +68,16 @@ def _going(p: Pass, obj: Json, stored: Sequence[Json]) -> Json:
         if name_of(other) != name_of(obj)
         for cidr in ServiceCIDR.parse(other).ranges
     ]
-    if any(_needs(service, obj, others) for service in p.view.list("Service")):
+    mine = ServiceCIDR.parse(obj).ranges
+    if any(_needs(service, mine, others) for service in p.view.list("Service")):
         return _said(p, obj, "False", reason="Terminating", message=IN_USE)
     left = [each for each in texts(metadata(obj), "finalizers") if each != FINALIZER]
     return with_metadata(obj, finalizers=left or None)
 
 
-def _needs(service: Json, obj: Json, others: Iterable[Cidr]) -> bool:
-    """Whether the service's address is in this ServiceCIDR only."""
+def _needs(service: Json, mine: Iterable[Cidr], others: Iterable[Cidr]) -> bool:
+    """Whether the service's address is in these ranges only."""
     address = address_or_none(text(spec(service), "clusterIP"))
-    mine = ServiceCIDR.parse(obj).ranges
     return (
         address is not None
         and any(cidr.contains(address) for cidr in mine)
