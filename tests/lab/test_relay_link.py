@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,7 +43,11 @@ class FakeRelay:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def take(self) -> list[str]:
+    def take(self, count: int = 0) -> list[str]:
+        """What it heard, once it is `count` commands: who drops something awaits no answer."""
+        deadline = time.monotonic() + 5
+        while len(self.heard) < count and time.monotonic() < deadline:
+            time.sleep(0.001)
         found, self.heard = self.heard, []
         return found
 
@@ -129,13 +134,13 @@ def test_it_is_told_everything_then_what_differs(relay: FakeRelay, tmp_path: Pat
         assert relay.take() == []
         moved = service(8, addr=3)  # to another address: nothing is gone
         assert await told.tell(tables(moved))
-        assert relay.take() == ["SERVICE 8", "END", "DROP_SERVICE 7"]
+        assert relay.take(3) == ["SERVICE 8", "END", "DROP_SERVICE 7"]
         assert await told.tell(tables(moved, nodes=(node("a"), node("b"))))
         assert relay.take() == ["NODE 2", "END"]
         assert await told.tell(tables(moved, nodes=(node("a"), node("b"))), "anew")
         assert relay.take() == ["DROP_NODE 1", "NODE 1", "DROP_NODE 2", "NODE 2", "END"]
         assert await told.tell(tables(moved, nodes=(node("a", relays=False),)))
-        assert sorted(relay.take()) == ["DROP_NODE 1", "DROP_NODE 2", "DROP_SERVICE 8", "END"]
+        assert sorted(relay.take(4)) == ["DROP_NODE 1", "DROP_NODE 2", "DROP_SERVICE 8", "END"]
         assert await told.tell(tables(moved, nodes=()))
         assert relay.take() == []
         told.link.close()
