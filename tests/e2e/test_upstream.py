@@ -18,6 +18,7 @@ import pytest
 from netsim import Lab
 from netsim.api.fields import Json, items, mapping, number, text
 from netsim.api.meta import KIND_BY_NAME, name_of
+from netsim.lab.launch import state_dir
 from tests.e2e import world
 from tests.e2e.asking import Asker, asker
 from tests.e2e.workload import addresses
@@ -143,7 +144,7 @@ def test_the_api_leads_into_pods_and_services(upstream: World) -> None:
     upstream.lab.apply([service("led", "web", HTTP), service("idle", "nobody", HTTP)])
 
     def ask(what: str) -> str:
-        socket = f"/run/netsim/{upstream.lab.name}/api.sock"
+        socket = str(state_dir(upstream.lab.name) / "api.sock")
         url = f"http://lab/api/v1/namespaces/default/{what}"
         argv = ["curl", "-s", "--unix-socket", socket, url]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
