@@ -1,4 +1,4 @@
-"""The soak: its verdict on samples, and ten seconds of it."""
+"""The soak: its verdict on samples, and six seconds of it."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_growth_compares_the_ends() -> None:
 
 
 @pytest.mark.linux
-def test_ten_seconds_of_it() -> None:
-    verdict = soak("udp", [], 10)
+def test_six_seconds_of_it() -> None:
+    verdict = soak("udp", [], 6)
     problems = verdict["problems"]
     assert isinstance(problems, list)
     # how long others keep the processors is not ours to say
     assert [text for text in problems if not text.startswith("stall")] == []
-    assert int(str(verdict["changes"])) >= 2
+    assert int(str(verdict["changes"])) >= 1
     assert int(str(verdict["requests"])) > 100

@@ -216,7 +216,7 @@ def peer(request: pytest.FixtureRequest) -> Iterator[tuple[Kernel, Mode]]:
 
 
 @given(services(), proxies())
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 def test_random_services(
     peer: tuple[Kernel, Mode], given_services: list[Json], proxy: ProxyRow
 ) -> None:
