@@ -70,6 +70,16 @@ def test_policy_local_and_an_endpoint_on_the_node_itself(dst: str, port: int) ->
         assert lab.out("a1", tcp(A, dst, dport=port), "stack1").src == A
 
 
+def test_another_node_is_answered_by_its_kernel_and_not_by_the_wire() -> None:
+    with Lab("host-gw", 2) as lab:
+        lab.service((A, 8080), like=FIRST)
+        got = lab.out("stack1", tcp(node_addr(2), node_addr(1), dport=30080), "a1")
+        assert (got.src, got.dst) == (node_addr(2), A)
+        answer = tcp(A, node_addr(2), 8080, got[TCP].sport, "SA")
+        back = lab.out("a1", answer, "stack1")
+        assert (back.src, back.dst, back[TCP].sport) == (node_addr(1), node_addr(2), 30080)
+
+
 def test_policy_local_without_an_endpoint_here_is_silence() -> None:
     with Lab() as lab:
         lab.service((REMOTE, 8080), like=NOBODY)
