@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from netsim.api.addresses import format_address
 from netsim.api.defaults import with_defaults
-from netsim.api.fields import Json
+from netsim.api.fields import Json, flag
 from netsim.api.lab_spec import DNS_NAME, DNS_NAMESPACE, Lab
 from netsim.api.meta import ObjectKey, labels_of, name_of
 from netsim.controllers.base import Create, Delete, Pass, Update, Write, lab_of
 from netsim.controllers.nodes import internal_ip, is_external
+from netsim.controllers.objects import spec
 from netsim.controllers.slices import MANAGED_BY, SERVICE_NAME
 from netsim.store.base import View
 
@@ -24,8 +25,10 @@ PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
 
 def cluster_dns(p: Pass) -> list[Write]:
     """The Service if there is none, and slices with the nodes that are up."""
+    if not any(flag(spec(lab), "clusterDNS") for lab in p.view.list("Lab")):
+        return []  # before the whole Lab is read: each change of endpoints comes by here
     lab = lab_of(p.view)
-    if lab is None or not lab.cluster_dns:
+    if lab is None:
         return []
     stored = p.view.get(ObjectKey("Service", DNS_NAMESPACE, DNS_NAME))
     if stored is None:
