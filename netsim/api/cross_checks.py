@@ -14,7 +14,7 @@ from itertools import pairwise
 from netsim.api.addresses import Cidr, address_or_none
 from netsim.api.cross_services import check_services
 from netsim.api.fields import Json
-from netsim.api.lab_spec import DEFAULT_NODES, Lab
+from netsim.api.lab_spec import DEFAULT_NODES, DNS_NAME, DNS_NAMESPACE, Lab
 from netsim.api.located import Findings, Located
 from netsim.api.meta import KIND_BY_NAME, ObjectKey, key_of
 from netsim.api.pods import POD_IP_ANNOTATION, Pod, PodSpec
@@ -31,6 +31,7 @@ from netsim.api.workloads import (
 
 POD_CIDR: Path = ("spec", "podCIDR")
 CLUSTER_IP: Path = ("spec", "clusterIPs", 0)
+DNS = ObjectKey("Service", DNS_NAMESPACE, DNS_NAME)
 RESERVED_LOW = 2
 """Addresses at a range's start that the lab itself uses: the tunnel's and cni0's, the bridge's."""
 
@@ -261,6 +262,7 @@ def _check_cluster_ips(cluster: Cluster) -> Findings:
         for found in range_problems(item.obj, cluster.lab):
             yield item, found
     taken: dict[int, Located] = {}
+    dns = cluster.lab.dns_address if cluster.lab.cluster_dns else None
     for item in cluster.of("Service"):
         service = Service.parse(item.obj)
         if service.address is None:
@@ -270,7 +272,11 @@ def _check_cluster_ips(cluster: Cluster) -> Findings:
             yield item, problem
         first = taken.setdefault(service.address, item)
         if first is not item:
-            detail = f"failed to allocate IP {service.cluster_ip}: provided IP is already allocated"
-            hint = f"{first.key} has it, at {first.place()}"
-            twice = invalid(CLUSTER_IP, service.cluster_ip, detail, hint)
-            yield item, twice.placed_at(("spec", "clusterIP"))
+            yield item, _taken(service, f"{first.key} has it, at {first.place()}")
+        elif service.address == dns and item.key != DNS:
+            yield item, _taken(service, f"{DNS} has it: clusterDNS of the Lab")
+
+
+def _taken(service: Service, hint: str) -> Problem:
+    detail = f"failed to allocate IP {service.cluster_ip}: provided IP is already allocated"
+    return invalid(CLUSTER_IP, service.cluster_ip, detail, hint).placed_at(("spec", "clusterIP"))

@@ -273,6 +273,15 @@ def test_what_a_lab_has_counts_but_is_not_reported() -> None:
     assert problem.hint == "Service default/a has it, at Service default/a"
 
 
+def test_the_address_of_the_cluster_s_dns_is_its_own() -> None:
+    loaded = load_text(service("a", "10.96.0.10") + pod("p"), "t")
+    assert validate_all(loaded.objects, lab=Lab.parse({})) == []
+    (problem,) = validate_all(loaded.objects, lab=Lab.parse({"spec": {"clusterDNS": True}}))
+    assert (problem.file, problem.line) == ("t", 6)
+    assert problem.message.endswith("provided IP is already allocated")
+    assert problem.hint == "Service kube-system/kube-dns has it: clusterDNS of the Lab"
+
+
 def test_replacing_an_object_is_no_duplicate() -> None:
     loaded = load_text(service("a", "10.96.0.9") + pod("p"), "t")
     assert validate_all(loaded.objects, [item.obj for item in loaded.objects]) == []
