@@ -104,6 +104,14 @@ class Cidr(NamedTuple):
         return f"{format_address(self.base)}/{self.length}"
 
 
+def cidr_or_none(text: str) -> Cidr | None:
+    """The range that `text` is, None when it is none."""
+    try:
+        return Cidr.parse(text)
+    except ValueError:
+        return None
+
+
 def covering(addresses: Iterable[int], longest: int) -> Cidr:
     """The smallest range that holds every address, its prefix no longer than `longest`.
 

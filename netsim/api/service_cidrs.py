@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from netsim.api import rules
-from netsim.api.addresses import Cidr
+from netsim.api.addresses import Cidr, cidr_or_none
 from netsim.api.fields import Json, mapping, texts
 from netsim.api.lab_spec import Lab
 from netsim.api.object_meta import Metadata, Resource
@@ -33,15 +33,8 @@ class ServiceCIDR(Resource):
     @classmethod
     def parse(cls, obj: Json) -> ServiceCIDR:
         """From a ServiceCIDR object."""
-        found = (_cidr_or_none(each) for each in texts(mapping(obj, "spec"), "cidrs"))
+        found = (cidr_or_none(each) for each in texts(mapping(obj, "spec"), "cidrs"))
         return cls(Metadata.parse(obj), tuple([cidr for cidr in found if cidr is not None]))
-
-
-def _cidr_or_none(text: str) -> Cidr | None:
-    try:
-        return Cidr.parse(text)
-    except ValueError:
-        return None
 
 
 def service_ranges(lab: Lab, objects: Iterable[Json]) -> tuple[Cidr, ...]:
@@ -89,7 +82,7 @@ def range_problems(obj: Json, lab: Lab) -> Iterator[Problem]:
     others = {"podCIDR": lab.pod_cidr, "nodeCIDR": lab.node_cidr}
     others["loadBalancerCIDR"] = lab.load_balancer_cidr
     for index, value in enumerate(texts(mapping(obj, "spec"), "cidrs")):
-        cidr = _cidr_or_none(value)
+        cidr = cidr_or_none(value)
         for name, other in others.items():
             if cidr is not None and cidr.overlaps(other):
                 hint = "pod, service and node addresses need ranges of their own"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from netsim.api.addresses import Cidr, address_or_none
+from netsim.api.addresses import Cidr, address_or_none, cidr_or_none
 from netsim.api.fields import Json, flag, int_or_text, items, mapping, number, text
 from netsim.api.object_meta import Metadata, Resource
 from netsim.api.pods import Condition, PodTemplate
@@ -50,7 +50,7 @@ class Node(Resource):
         ip = _internal_ip(status)
         return cls(
             meta=meta,
-            pod_cidr=_cidr_or_none(text(spec, "podCIDR")),
+            pod_cidr=cidr_or_none(text(spec, "podCIDR")),
             ip=ip,
             address=address_or_none(ip),
             unschedulable=flag(spec, "unschedulable"),
@@ -70,13 +70,6 @@ def _internal_ip(status: Json) -> str:
     inner = (a for a in items(status, "addresses") if a.get("type") == "InternalIP")
     found = (text(a, "address") for a in inner)
     return next((ip for ip in found if address_or_none(ip) is not None), "")
-
-
-def _cidr_or_none(value: str) -> Cidr | None:
-    try:
-        return Cidr.parse(value)
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from netsim.api.fields import Json, items, number, text, texts
-from netsim.api.meta import labels_of, name_of, namespace_of
+from netsim.api.meta import name_of
 from netsim.api.services import needs_health_check
 from netsim.controllers.categories import READY, condition_bits
 from netsim.controllers.changes import Changes, Tracker
 from netsim.controllers.frontends import is_proxied
-from netsim.controllers.membership import Name, name_in
+from netsim.controllers.membership import Name, name_in, service_of
 from netsim.controllers.objects import spec
-from netsim.controllers.slices import SERVICE_NAME
 from netsim.store.base import View
 
 
@@ -67,7 +66,7 @@ class HealthChecks:
         changed = False
         for slices, present in ((gone, False), (new, True)):
             for slice_ in slices:
-                name = Name(namespace_of(slice_), labels_of(slice_).get(SERVICE_NAME, ""))
+                name = service_of(slice_)
                 if name not in self._ports:
                     continue
                 changed = True

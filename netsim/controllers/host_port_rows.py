@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from netsim.api.addresses import Cidr, address_or_none, format_address
-from netsim.api.fields import Json, flag, text
-from netsim.api.meta import name_of, namespace_of
+from netsim.api.fields import Json, text
 from netsim.controllers.changes import Tracker
 from netsim.controllers.host_ports import HostPort, host_ports
+from netsim.controllers.ipam import host_network
 from netsim.controllers.objects import is_true, spec, status
-from netsim.controllers.routes import SANDBOX_READY
+from netsim.controllers.routes import SANDBOX_READY, row_name
 from netsim.dataplane.rows import (
     FIRST_SET,
     NONE,
@@ -51,7 +51,7 @@ class Watcher:
     def advance(self, view: View) -> Mapping[str, Holder]:
         """By "namespace/name"; the same object while nothing has changed."""
         gone, new = self._tracker.advance(view)
-        found = {_name(pod): None for pod in gone} | {_name(pod): holder(pod) for pod in new}
+        found = {row_name(pod): None for pod in gone} | {row_name(pod): holder(pod) for pod in new}
         changes = {name: made for name, made in found.items() if made != self._holders.get(name)}
         if changes:
             kept = sorted(({**self._holders, **changes}).items())
@@ -62,7 +62,7 @@ class Watcher:
 def holder(pod: Json) -> Holder | None:
     """What a pod holds; on its node's network it listens there itself."""
     ports, address = host_ports(pod), address_or_none(text(status(pod), "podIP"))
-    if not ports or address is None or flag(spec(pod), "hostNetwork"):
+    if not ports or address is None or host_network(pod):
         return None
     if not is_true(pod, SANDBOX_READY):
         return None
@@ -128,7 +128,3 @@ def _row(key: ServiceKey, of_nodes: Mapping[str, EndpointRow]) -> ServiceRow:
     own = Choice(NONE, tuple((n, FIRST_SET + endpoints.index(e)) for n, e in of_nodes.items()))
     sets = tuple((at,) for at in range(len(endpoints)))
     return ServiceRow(*key, 0, name, 0, endpoints, sets, own, own, is_host_port=True)
-
-
-def _name(pod: Json) -> str:
-    return f"{namespace_of(pod)}/{name_of(pod)}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from netsim.api.fields import Json, strings
-from netsim.api.meta import labels_of, name_of, namespace_of
+from netsim.api.fields import Json, mapping, strings, text
+from netsim.api.meta import labels_of, metadata, name_of, namespace_of
 from netsim.controllers.changes import Tracker
 from netsim.controllers.members import ZONE_LABEL, Member, read_member
 from netsim.controllers.objects import spec
@@ -38,6 +38,12 @@ class _Label(NamedTuple):
 def name_in(obj: Json) -> Name:
     """The name of a namespaced object."""
     return Name(namespace_of(obj), name_of(obj))
+
+
+def service_of(slice_: Json) -> Name:
+    """The service that a slice belongs to."""
+    fields = metadata(slice_)
+    return Name(text(fields, "namespace"), text(mapping(fields, "labels"), SERVICE_NAME))
 
 
 def has_selector(service: Json) -> bool:
@@ -122,7 +128,7 @@ class Membership:
         ]
 
     def _note_slice(self, slice_: Json, *, present: bool) -> Iterable[Name]:
-        service = Name(namespace_of(slice_), labels_of(slice_).get(SERVICE_NAME, ""))
+        service = service_of(slice_)
         _put(self._slices, service, name_of(slice_), slice_ if present else None)
         return (service,)
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
-from netsim.api.addresses import Cidr, address_or_none, format_address
+from netsim.api.addresses import Cidr, address_or_none, cidr_or_none, format_address
 from netsim.api.fields import Json, items, text
 from netsim.api.lab_spec import Lab
 from netsim.api.meta import ObjectKey, annotations_of, labels_of, name_of, namespace_of
@@ -86,10 +86,7 @@ def internal_ip(node: Json) -> str:
 
 def pod_range(node: Json) -> Cidr | None:
     """The node's pod range, None if it has none yet."""
-    try:
-        return Cidr.parse(text(spec(node), "podCIDR"))
-    except ValueError:
-        return None
+    return cidr_or_none(text(spec(node), "podCIDR"))
 
 
 def proxy_mode(lab: Lab, node: Json) -> str:
@@ -169,11 +166,10 @@ def _ranges(p: Pass, lab: Lab, stored: Sequence[Json]) -> list[Write]:
 
 def _index(cluster: Cidr, length: int, text_of_cidr: str) -> int:
     """Number of a range inside the cluster's, -1 if it is not one."""
-    try:
-        cidr = Cidr.parse(text_of_cidr)
-    except ValueError:
+    cidr = cidr_or_none(text_of_cidr)
+    if cidr is None or not cluster.covers(cidr):
         return -1
-    return (cidr.base - cluster.base) >> (32 - length) if cluster.covers(cidr) else -1
+    return (cidr.base - cluster.base) >> (32 - length)
 
 
 def _complete(p: Pass, lab: Lab, stored: Sequence[Json], backend: Backend) -> list[Write]:

@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from netsim.api.addresses import parse_address, parse_addresses
-from netsim.api.fields import Json, items, mapping, number, text
-from netsim.api.meta import ObjectKey, labels_of, metadata, name_of
+from netsim.api.fields import Json, items, number, text
+from netsim.api.meta import ObjectKey, labels_of, name_of
 from netsim.controllers.categories import (
     ALL_BITS,
     READY,
@@ -28,10 +28,9 @@ from netsim.controllers.categories import (
 from netsim.controllers.changes import Tracker
 from netsim.controllers.frontends import Terms, frontends, is_proxied, read_terms
 from netsim.controllers.members import ZONE_LABEL
-from netsim.controllers.membership import Name, name_in
+from netsim.controllers.membership import Name, name_in, service_of
 from netsim.controllers.objects import spec
 from netsim.controllers.relays import Relays
-from netsim.controllers.slices import SERVICE_NAME
 from netsim.dataplane.rows import (
     EVERYWHERE,
     FIRST_SET,
@@ -312,11 +311,11 @@ class Compiler:
         concerned = {name_in(service) for service in (*gone, *new)}
         gone, new = self._slices.advance(view)
         for slice_ in gone:
-            service = _service_of(slice_)
+            service = service_of(slice_)
             del self._slices_of[service][name_of(slice_)]
             concerned.add(service)
         for slice_ in new:
-            service = _service_of(slice_)
+            service = service_of(slice_)
             self._slices_of.setdefault(service, {})[name_of(slice_)] = read_slice(slice_)
             concerned.add(service)
         for service in concerned:
@@ -384,8 +383,3 @@ class Compiler:
         self._ids[label] = found
         self._names[found] = label
         return found
-
-
-def _service_of(slice_: Json) -> Name:
-    fields = metadata(slice_)
-    return Name(text(fields, "namespace"), text(mapping(fields, "labels"), SERVICE_NAME))

@@ -75,8 +75,8 @@ class Compiler:
             if routes != self._routes:
                 self._routes, self._pods = routes, SharedMap()
                 new = [*view.list("Pod")]
-        changes: dict[str, PodRow | None] = {_row_name(pod): None for pod in gone}
-        changes |= {_row_name(pod): self._pod(pod) for pod in new}
+        changes: dict[str, PodRow | None] = {row_name(pod): None for pod in gone}
+        changes |= {row_name(pod): self._pod(pod) for pod in new}
         changes = {n: row for n, row in changes.items() if row != self._pods.get(n)}
         if changes:
             self._pods = self._pods.changed(changes)
@@ -204,9 +204,10 @@ def pod_row(pod: Json, mtu: int) -> PodRow | None:
     address = address_or_none(text(status(pod), "podIP"))
     if address is None or host_network(pod) or not is_true(pod, SANDBOX_READY):
         return None
-    name = _row_name(pod)
+    name = row_name(pod)
     return PodRow(name, text(spec(pod), "nodeName"), address, mtu, f"pod/{name}")
 
 
-def _row_name(pod: Json) -> str:
+def row_name(pod: Json) -> str:
+    """A pod's among rows: "namespace/name"."""
     return f"{namespace_of(pod)}/{name_of(pod)}"

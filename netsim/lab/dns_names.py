@@ -15,11 +15,10 @@ from typing import NamedTuple, TypeVar
 
 from netsim.api.addresses import address_or_none
 from netsim.api.fields import Json, flag, items, mapping, number, text, texts
-from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
+from netsim.api.meta import ObjectKey, name_of
 from netsim.controllers.changes import Tracker
-from netsim.controllers.membership import Name, name_in
+from netsim.controllers.membership import Name, name_in, service_of
 from netsim.controllers.objects import spec
-from netsim.controllers.slices import SERVICE_NAME
 from netsim.store.base import View
 
 ZONE = "cluster.local"
@@ -75,14 +74,14 @@ class Names:
             self._at.setdefault(text(spec(service), "clusterIP"), set()).add(name_in(service))
         gone, new = self._slices.advance(view)
         for slice_ in gone:
-            name = _service_of(slice_)
+            name = service_of(slice_)
             self._slices_of[name].pop(name_of(slice_))
             if not self._slices_of[name]:
                 del self._slices_of[name]
             for address in _addresses(slice_):
                 _take(self._ends_at, address, (name, name_of(slice_)))
         for slice_ in new:
-            name = _service_of(slice_)
+            name = service_of(slice_)
             self._slices_of.setdefault(name, {})[name_of(slice_)] = slice_
             for address in _addresses(slice_):
                 self._ends_at.setdefault(address, set()).add((name, name_of(slice_)))
@@ -207,10 +206,6 @@ def _take(of: dict[str, set[T]], key: str, what: T) -> None:
 def full_name(name: Name) -> str:
     """A Service's."""
     return f"{name.name}.{name.namespace}.svc.{ZONE}."
-
-
-def _service_of(slice_: Json) -> Name:
-    return Name(namespace_of(slice_), labels_of(slice_).get(SERVICE_NAME, ""))
 
 
 def _addresses(slice_: Json) -> set[str]:
