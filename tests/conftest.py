@@ -1,4 +1,4 @@
-"""What every test has: hypothesis profiles, the `linux` marker, and no engine left behind.
+"""What every test has: hypothesis profiles, the `linux` marker, a C compiler; no engine left over.
 
 NETSIM_HYPOTHESIS=default|ci|fuzz says how hard properties are tried. NETSIM_REQUIRE_ALL=1, which CI
 sets, makes a failure of every skipped test but those that need what netsim can not install.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Generator, Iterator
@@ -27,6 +28,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 REQUIRE_ALL = os.environ.get("NETSIM_REQUIRE_ALL") == "1"
 MAY_SKIP = {"kubectl is not installed"}  # Debian has none that is not years old
+
+
+@pytest.fixture(scope="session")
+def cc() -> str:
+    """The C compiler; without one these tests can not run."""
+    found = shutil.which(os.environ.get("CC", "cc"))
+    if found is None:
+        pytest.skip("no C compiler")
+    return found
 
 
 def require(report: pytest.TestReport | pytest.CollectReport) -> None:

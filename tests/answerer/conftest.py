@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -19,11 +18,8 @@ ACCEPT_MORE_S = 1.0  # after SIGTERM; five times what is built otherwise: a busy
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The answerer, compiled; a finding of the sanitizers ends it with code 99."""
-    cc = shutil.which(os.environ.get("CC", "cc"))
-    if cc is None:
-        pytest.skip("no C compiler")
     out = tmp_path_factory.mktemp("answerer") / "answerer"
     sources = [str(path) for path in sorted(CSRC.glob("*.c"))]
     subprocess.run(

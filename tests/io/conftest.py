@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +13,6 @@ from tests.io.shim import Shim
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-UNDEBUG", f"-I{CSRC}"]
-
-
-@pytest.fixture(scope="session")
-def cc() -> str:
-    """The C compiler; without one these tests can not run."""
-    found = shutil.which(os.environ.get("CC", "cc"))
-    if found is None:
-        pytest.skip("no C compiler")
-    return found
 
 
 def compile_c(cc: str, arguments: list[str]) -> None:

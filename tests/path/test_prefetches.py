@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 
@@ -22,8 +21,8 @@ PREFETCH = re.compile(r"^\s+(?:prefetch\w*|prfm)\s", re.MULTILINE)
         pytest.param("translate", 1, id="where answers will be found"),
     ],
 )
-def test_prefetches_are_compiled(stage: str, count: int) -> None:
-    command = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", *RELEASE, "-S", "-o", "-"]
+def test_prefetches_are_compiled(cc: str, stage: str, count: int) -> None:
+    command = [cc, "-std=c11", "-D_GNU_SOURCE", *RELEASE, "-S", "-o", "-"]
     made = subprocess.run(
         [*command, str(CSRC / f"stage_{stage}.c")], capture_output=True, text=True, check=True
     )

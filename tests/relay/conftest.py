@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -179,11 +178,8 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The relay; a finding of the sanitizers ends it."""
-    cc = shutil.which(os.environ.get("CC", "cc"))
-    if cc is None:
-        pytest.skip("no C compiler")
     out = tmp_path_factory.mktemp("relay") / "relay"
     sources = [str(path) for path in sorted(CSRC.glob("*.c"))]
     subprocess.run([cc, *FLAGS, *sources, "-o", str(out)], check=True)

@@ -135,8 +135,8 @@ VECTORS: dict[str, tuple[int, list[Step]]] = {
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return load(tmp_path_factory.mktemp("balancer"))
+def library(cc: str, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return load(cc, tmp_path_factory.mktemp("balancer"))
 
 
 @pytest.fixture
