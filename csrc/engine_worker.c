@@ -250,6 +250,7 @@ void *worker_main(void *context)
 
 	(void)snprintf(name, sizeof(name), "netsim-w%u", w->index);
 	pthread_setname_np(pthread_self(), name);
+	packet_pool_touch(w->pool);
 	w->leaving = false;
 	w->tick_ns = engine_now(w->engine); /* flows may have been adopted */
 	enter(w);

@@ -2,7 +2,9 @@
 /* packet.c - a worker's packet pool.
  *
  * Theory: one allocation, one free list used as a stack, so that the packet given back last, whose
- * cache lines are warm, is taken next. Memory of packets that were never taken is never touched.
+ * cache lines are warm, is taken next. Memory of packets that were never taken is not touched before
+ * a thread serves the pool, which then touches all of it: a huge page takes a while to be zeroed,
+ * and would be asked for whenever load reaches a new peak, minutes later too.
  * Huge pages where there are any: each packet begins on a page of its own otherwise, and a batch of
  * them is more than a processor knows by heart (64 translations; measured: a tenth of the path).
  */
@@ -14,6 +16,7 @@
 
 enum {
 	HUGE_PAGE = 2 << 20,
+	SMALL_PAGE = 4096,
 	PACKET_BYTES = (sizeof(struct packet) + PACKET_HEADROOM + PACKET_ROOM + CACHE_LINE - 1) /
 		       CACHE_LINE * CACHE_LINE
 };
@@ -52,6 +55,14 @@ void packet_pool_free(struct packet_pool *pool)
 	assert(pool->taken == 0);
 	free(pool->memory);
 	free(pool);
+}
+
+void packet_pool_touch(struct packet_pool *pool)
+{
+	const size_t end = (size_t)PACKET_BYTES * pool->count;
+
+	for (size_t at = (size_t)PACKET_BYTES * pool->fresh; at < end; at += SMALL_PAGE)
+		((volatile uint8_t *)pool->memory)[at] = 0;
 }
 
 struct packet *packet_take(struct packet_pool *pool)

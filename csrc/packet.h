@@ -197,6 +197,12 @@ int packet_pool_new(struct packet_pool **out, unsigned count);
 void packet_pool_free(struct packet_pool *pool);
 
 /**
+ * packet_pool_touch() - Have the memory of all packets now rather than on the packet path
+ * @pool:	the calling worker's pool
+ */
+void packet_pool_touch(struct packet_pool *pool);
+
+/**
  * packet_take() - Take a packet: metadata zeroed, data at the end of the headroom, len 0
  * @pool:	the calling worker's pool
  *

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -317,6 +318,21 @@ def test_workers_start_and_stop() -> None:
         engine.node_add(node(1))
         engine.start()
         assert engine.info().workers == 2
+        engine.stop()
+
+
+def resident_bytes() -> int:
+    """Of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_worker_has_its_packets_memory_before_the_first_packet() -> None:
+    packets, each = 2048, 64 * 1024
+    with closing(Engine(workers=1, seed=5, pool_packets=packets)) as engine:
+        before = resident_bytes()
+        engine.start()
+        engine.node_add(node(1))  # answered by the worker: it runs
+        assert resident_bytes() - before > 0.9 * packets * each
         engine.stop()
 
 
