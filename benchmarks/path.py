@@ -33,6 +33,8 @@ CASES = (
     Case("1,000 flows, 10 services, batches of 32", 1000, 10, 32, 2_000_000),
     Case("1,000 flows, 10 services, one by one", 1000, 10, 1, 500_000),
     Case("1,000 flows from the wire, batches of 64", 1000, 10, 64, 2_000_000, "arriving"),
+    Case("10,000 flows, 100 services, batches of 64", 10_000, 100, 64, 2_000_000),
+    Case("100,000 flows, 1,000 services, batches of 64", 100_000, 1000, 64, 2_000_000),
     Case("1 M flows, 10,000 services, batches of 64", 1_000_000, 10_000, 64, 2_000_000),
     Case("1 M flows, 10,000 services, one by one", 1_000_000, 10_000, 1, 500_000),
     Case("new flows, 10 services", 300_000, 10, 64, 300_000, "new"),

@@ -10,20 +10,16 @@ from itertools import groupby
 from netsim.bench import plots
 from netsim.bench.plots import Mark
 from netsim.bench.result import Result
-from netsim.bench.rounds import Row, Spread
+from netsim.bench.rounds import Figure, Row, Spread
 from netsim.bench.table import cells, facts, notes
 
-CSS = """
+COLORS_CSS = """
 :root { color-scheme: light dark; --text: #1f2328; --soft: #59636e; --line: #d1d9e0;
   --back: #ffffff; --card: #f6f8fa; --strong: #1f2328; }
 @media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --soft: #9198a1;
   --line: #3d444d; --back: #0d1117; --card: #151b23; --strong: #f0f6fc; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back);
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem;
-  border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
-h3 { font-size: 1rem; font-weight: 600; margin: 1.2rem 0 .2rem; }
-figure { margin: .6rem 0; padding: .8rem; background: var(--card); border-radius: 8px; }
+"""
+PLOTS_CSS = """
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; display: block; }
 svg text { fill: var(--text); } svg .axis { fill: var(--soft); font-size: 11px; }
 svg .value { font-weight: 600; } svg .grid { stroke: var(--line); stroke-width: 1; }
@@ -31,6 +27,14 @@ svg .axis-line { stroke: var(--soft); } svg .curve { fill: none; stroke-width: 2
 svg .whisker { stroke: var(--strong); stroke-width: 1.5; opacity: .65; }
 svg .range { stroke: var(--soft); stroke-width: 3; opacity: .5; }
 svg .one { stroke: var(--strong); stroke-width: 1.5; stroke-dasharray: 4 3; }
+"""
+CSS = """
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back);
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem;
+  border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
+h3 { font-size: 1rem; font-weight: 600; margin: 1.2rem 0 .2rem; }
+figure { margin: .6rem 0; padding: .8rem; background: var(--card); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px;
   font-variant-numeric: tabular-nums; }
 td, th { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line);
@@ -72,7 +76,8 @@ def page(result: Result) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>netsim bench</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
+        "<title>netsim bench</title>\n"
+        f"<style>{COLORS_CSS}{PLOTS_CSS}{CSS}</style>\n</head>\n<body>\n"
         + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
@@ -87,14 +92,19 @@ def _key(result: Result) -> str:
     return f'<p class="key">{" ".join(parts)}</p>' if parts else ""
 
 
-def _overview(result: Result) -> Iterator[str]:
-    """All ratios of traffic to the first peer."""
-    marks = [
+def ratio_marks(rows: Sequence[Row]) -> list[Mark]:
+    """All ratios of traffic, for plots.ratios()."""
+    return [
         Mark(f"{row.figure.name}, {one.side.removeprefix('netsim-')}", one)
-        for row in result.rows
+        for row in rows
         if "@" not in row.figure.key
         for one in row.ratios
     ]
+
+
+def _overview(result: Result) -> Iterator[str]:
+    """Ratios to all peers."""
+    marks = ratio_marks(result.rows)
     if marks:
         peers = sorted({mark.against.peer for mark in marks})
         many = [Mark(f"{m.name} / {m.against.peer}", m.against) for m in marks]
@@ -125,14 +135,29 @@ def _growth(rows: Sequence[Row]) -> Iterator[str]:
             yield f"<h3>{escape(row.figure.name)}</h3>"
             yield _figure(plots.bars(row))
         return
-    points: dict[str, list[tuple[float, Spread]]] = {}
-    for size, row in zip(sizes, rows, strict=True):
-        for side, spread in row.spreads.items():
-            points.setdefault(side, []).append((float(size), spread))
-    across = "nodes" if "node" in rows[-1].figure.name else "services"
-    name = re.sub(r", [\d,]+ \w+", "", rows[-1].figure.name)
+    name, across = of_what(rows[-1].figure)
     yield f"<h3>{escape(name)}, by {across}</h3>"
-    yield _figure(plots.lines(points, rows[0].figure.unit, across, name))
+    yield _figure(by_size(rows))
+
+
+def of_what(figure: Figure) -> tuple[str, str]:
+    """A figure of some size: its name without the size, and what there are so many of."""
+    size = int(figure.key.partition("@")[2])
+    found = re.search(rf"(?:,| and) {size:,} (?:idle )?(\w+?)s?\b", figure.name)
+    if found is None:
+        return figure.name, "size"
+    return figure.name[: found.start()] + figure.name[found.end() :], f"{found[1]}s"
+
+
+def by_size(rows: Sequence[Row]) -> str:
+    """The plot of one figure at several sizes, which its keys end in."""
+    points: dict[str, list[tuple[float, Spread]]] = {}
+    for row in rows:
+        size = float(row.figure.key.partition("@")[2])
+        for side, spread in row.spreads.items():
+            points.setdefault(side, []).append((size, spread))
+    name, across = of_what(rows[-1].figure)
+    return plots.lines(points, rows[0].figure.unit, across, name)
 
 
 def _figure(svg: str) -> str:

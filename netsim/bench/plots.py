@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -50,8 +50,8 @@ def line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{css}"/>'
 
 
-def bars(row: Row) -> str:
-    """A figure: a bar a side, the range as a whisker."""
+def bars(row: Row, paint: Callable[[str], str] = color) -> str:
+    """A figure: a bar a side, in the colour of its name, the range as a whisker."""
     room = WIDTH - LABEL - 170
     most = max((spread.high for spread in row.spreads.values()), default=0) or 1
     parts: list[str] = []
@@ -62,7 +62,7 @@ def bars(row: Row) -> str:
         parts.append(text(LABEL - 8, middle + 4, side, anchor="end"))
         parts.append(
             f'<rect x="{LABEL}" y="{top}" width="{max(1.0, ends[1] - LABEL):.1f}" '
-            f'height="{BAR}" rx="2" fill="{color(side)}"/>'
+            f'height="{BAR}" rx="2" fill="{paint(side)}"/>'
         )
         if spread.high > spread.low:
             parts.append(line(ends[0], middle, ends[2], middle, "whisker"))

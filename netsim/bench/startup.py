@@ -13,21 +13,32 @@ from netsim.bench.rounds import Figure, Row
 from netsim.bench.space import Space
 from netsim.bench.turns import Take, rows_in_turn
 
-NODES, PODS = 10, 1000
+NODES = 10
+SIZES = (10, 100, 1000)  # pods
 SLOW_ROUNDS = 3  # at most: each takes seconds
 OURS, PEER = "netsim", "ip-batch"
 
 
 def measure(options: Options, report: Report) -> list[Row]:
-    """Up, down, and the peer's up."""
-    pods = options.sizes[0] if options.sizes else PODS
-    up = Figure("up_s", f"{NODES} nodes and {pods:,} idle pods, up", "s", False)
-    down = Figure("down_s", f"{NODES} nodes and {pods:,} idle pods, down", "s", False)
-    rounds = min(options.rounds, SLOW_ROUNDS)
-    sides: dict[str, Take] = {OURS: lambda: up_and_down(pods, options.spec)}
+    """Up, down, and the peer's up, by pods."""
+    return [row for pods in options.sizes or SIZES for row in at_size(options, pods, report)]
+
+
+def at_size(options: Options, pods: int, report: Report) -> list[Row]:
+    """So many pods."""
+    what = f"{NODES} nodes and {pods:,} idle pods"
+    up = Figure(f"up_s@{pods}", f"{what}, up", "s", False)
+    down = Figure(f"down_s@{pods}", f"{what}, down", "s", False)
+
+    def ours() -> Figures:
+        up_s, down_s = up_and_down(pods, options.spec)
+        return {up.key: up_s, down.key: down_s}
+
+    sides: dict[str, Take] = {OURS: ours}
     if options.peers:
         sides[PEER] = lambda: {up.key: by_ip(pods)}
-    return rows_in_turn("startup", "startup", sides, [up, down], rounds, report)
+    rounds = min(options.rounds, SLOW_ROUNDS)
+    return rows_in_turn("startup", f"startup, {pods:,} pods", sides, [up, down], rounds, report)
 
 
 def objects(name: str, pods: int, spec: Spec = ()) -> list[Manifest]:
@@ -36,8 +47,8 @@ def objects(name: str, pods: int, spec: Spec = ()) -> list[Manifest]:
     return made + [pod_manifest(f"idle{i}", f"node{i % NODES + 1}") for i in range(pods)]
 
 
-def up_and_down(pods: int, spec: Spec = ()) -> Figures:
-    """Bring a lab up until it is ready, and down until nothing of it is left."""
+def up_and_down(pods: int, spec: Spec = ()) -> tuple[float, float]:
+    """Seconds to bring a lab up until it is ready, and down until nothing of it is left."""
     name = lab_name("startup")
     wanted = objects(name, pods, spec)
     began = time.monotonic()
@@ -48,7 +59,7 @@ def up_and_down(pods: int, spec: Spec = ()) -> Figures:
         ended = time.monotonic()
     finally:
         lab.close()
-    return {"up_s": ready - began, "down_s": ended - ready}
+    return ready - began, ended - ready
 
 
 def by_ip(pods: int) -> float:

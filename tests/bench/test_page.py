@@ -18,7 +18,7 @@ def growth() -> tuple[Row, ...]:
     return tuple(
         Row(
             "services",
-            Figure(f"first_us@{size}", f"first packet, {size} services", "us", False),
+            Figure(f"first_us@{size}", f"first packet, {size:,} services", "us", False),
             {"netsim-fabric": Spread(50, 40, 60), "kernel": Spread(50.0 + size, 50, 90.0 + size)},
         )
         for size in (1, 10, 5000)

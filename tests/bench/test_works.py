@@ -49,7 +49,7 @@ def test_updates_are_measured_by_the_number_of_services_and_nodes() -> None:
 @linux
 def test_startup_is_measured_beside_ip() -> None:
     found = sides(startup.measure(SMALL._replace(sizes=(12,)), quiet))
-    assert found == {"up_s": {"netsim", "ip-batch"}, "down_s": {"netsim"}}
+    assert found == {"up_s@12": {"netsim", "ip-batch"}, "down_s@12": {"netsim"}}
 
 
 @linux
