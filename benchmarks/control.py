@@ -1,0 +1,190 @@
+"""`python -m benchmarks.control`: steps of the control side, one by one, by pyperf.
+
+From a topology's text to rows in the engine's tables, with many Services. pyperf's options are
+taken too: `-o FILE` keeps the figures, `python -m pyperf compare_to OLD NEW` compares two files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import cache
+
+import pyperf
+
+from netsim.api.manifests import load_text
+from netsim.api.meta import ObjectKey
+from netsim.backends import BACKENDS
+from netsim.bench import rules
+from netsim.bench.ours import endpoints_of, lab_manifest, other_manifests, pod_manifest
+from netsim.controllers import all_controllers
+from netsim.controllers.base import Pass, settle
+from netsim.controllers.tables import Compiler
+from netsim.dataplane import messages
+from netsim.dataplane._core import Engine
+from netsim.dataplane.applier import Applier
+from netsim.dataplane.plan import plan
+from netsim.dataplane.rows import Changes, Tables
+from netsim.lab.admission import Admission
+from netsim.lab.initial import admitted
+from netsim.store.base import Create, Update
+from netsim.store.sqlite import open_store
+
+NODE, NOW = "node1", "2026-01-01T00:00:00Z"
+SERVICES, ENDPOINTS, PODS = 1000, 10, 100
+
+
+class Cluster:
+    """A store with settled Services, and what has been compiled of it."""
+
+    def __init__(self, services: int) -> None:
+        self.services = services
+        self.store = open_store(":memory:")
+        self._admission = Admission()
+        self._controllers = all_controllers(BACKENDS)
+        self._version = 0
+        objects = [lab_manifest("bench", "fabric", 1)]
+        for service in rules.others(services, ENDPOINTS):
+            objects += other_manifests(service)
+        self.store.transaction([Create(obj) for obj in admitted(objects)])
+        self.settle()
+        self.compiler = Compiler(BACKENDS)
+        self.tables = self.compiler.compile(self.store.view())
+
+    def settle(self) -> None:
+        """Controllers pass until nothing is left to do."""
+        settle(
+            lambda: Pass(self.store.view(), NOW, frozenset({NODE})),
+            self.store.transaction,
+            self._controllers,
+        )
+
+    def change(self) -> None:
+        """One endpoint of the next Service is replaced, as by an API request."""
+        self._version += 1
+        service = rules.other(self._version % self.services, ENDPOINTS, self._version)
+        view = self.store.view()
+        old = view.get(ObjectKey("EndpointSlice", "default", service.name))
+        assert old is not None
+        new = {**old, "endpoints": endpoints_of(service)}
+        self.store.transaction([Update(self._admission(view, "UPDATE", new, old))])
+
+    def rows(self) -> Changes:
+        """All Services, as an empty data plane is told of them."""
+        return Changes(services=plan(Tables(), self.tables).services)
+
+
+def read(_: Cluster) -> Callable[[], object]:
+    """Pods of a topology: YAML, shapes, rules, defaults."""
+    objects = [lab_manifest("bench", "fabric", 1)]
+    objects += [pod_manifest(f"idle{i}", NODE) for i in range(PODS)]
+    text = "\n---\n".join(json.dumps(obj, indent=1) for obj in objects)
+    return lambda: load_text(text)
+
+
+def settle_change(cluster: Cluster) -> Callable[[], object]:
+    """A change is stored, controllers pass."""
+
+    def do() -> None:
+        cluster.change()
+        cluster.settle()
+
+    return do
+
+
+def compile_all(cluster: Cluster) -> Callable[[], object]:
+    """Rows of everything, by a compiler that has seen nothing."""
+    view = cluster.store.view()
+    return lambda: Compiler(BACKENDS).compile(view)
+
+
+def compile_change(cluster: Cluster) -> Callable[[], object]:
+    """As settle_change, then the rows of what changed."""
+    change = settle_change(cluster)
+
+    def do() -> None:
+        change()
+        cluster.tables = cluster.compiler.compile(cluster.store.view())
+
+    return do
+
+
+def plan_all(cluster: Cluster) -> Callable[[], object]:
+    """Everything compared with nothing."""
+    return lambda: plan(Tables(), cluster.tables)
+
+
+def pack_all(cluster: Cluster) -> Callable[[], object]:
+    """Rows of everything as a message."""
+    message = messages.Apply(cluster.rows(), 1)
+    return lambda: messages.pack(message)
+
+
+def unpack_all(cluster: Cluster) -> Callable[[], object]:
+    """The message read by the data plane."""
+    body = messages.pack(messages.Apply(cluster.rows(), 1))[messages.LENGTH_BYTES :]
+    return lambda: messages.request_decoder.decode(body)
+
+
+def insert_all(cluster: Cluster) -> Callable[[], object]:
+    """Rows of everything put into the tables of a new engine."""
+    changes = cluster.rows()
+
+    def do() -> None:
+        with closing(Engine(seed=1)) as engine:
+            problems = Applier(engine, lambda _: {}).apply(changes, 1)
+        assert not problems
+
+    return do
+
+
+CASES: Mapping[str, Callable[[Cluster], Callable[[], object]]] = {
+    f"read {PODS} pods": read,
+    "one endpoint: store, settle": settle_change,
+    "one endpoint: store, settle, compile": compile_change,
+    "all: compile": compile_all,
+    "all: plan": plan_all,
+    "all: pack": pack_all,
+    "all: unpack": unpack_all,
+    "all: insert": insert_all,
+}
+
+
+@cache
+def cluster_of(services: int) -> Cluster:
+    """One a process: pyperf measures each case in processes of its own."""
+    return Cluster(services)
+
+
+def seconds(case: Callable[[Cluster], Callable[[], object]], services: int, loops: int) -> float:
+    """For so many times, what comes before left out."""
+    do = case(cluster_of(services))
+    began = time.perf_counter()
+    for _ in range(loops):
+        do()
+    return time.perf_counter() - began
+
+
+def _for_workers(command: list[str], args: argparse.Namespace) -> None:
+    command += ["--services", str(args.services)]
+
+
+def main() -> None:
+    """Measure all cases."""
+    runner = pyperf.Runner(
+        processes=3, values=3, program_args=("-m", __spec__.name), add_cmdline_args=_for_workers
+    )
+    runner.argparser.add_argument("--services", type=int, default=SERVICES)
+    services = runner.parse_args().services
+    for name, case in CASES.items():
+        runner.bench_time_func(
+            f"{name} ({services:,} services)",
+            lambda loops, case=case: seconds(case, services, loops),
+        )
+
+
+if __name__ == "__main__":
+    main()
