@@ -67,6 +67,7 @@ LIMITS = (
     Limit("down_s@1000", 1),
     Limit("flow_bytes", 128),
     Limit("pod_kib", 64),
+    Limit("idle_percent", 1),
 )
 
 Rows = Mapping[str, Json]

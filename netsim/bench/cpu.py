@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+CPUCLOCK_SCHED = 2  # <linux/posix-timers_types.h>
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,6 +57,14 @@ def processes() -> dict[int, Process]:
             except (OSError, ValueError):
                 continue  # it has gone meanwhile
     return found
+
+
+def used_s(pid: int) -> float:
+    """CPU seconds of a process, to the nanosecond, children left out. OSError: there is none.
+
+    Its clock is what clock_getcpuclockid(3) tells: the kernel's MAKE_PROCESS_CPUCLOCK.
+    """
+    return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
 
 
 def is_ours(pid: int, table: Mapping[int, Process], roots: Collection[int]) -> bool:

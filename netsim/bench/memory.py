@@ -1,4 +1,7 @@
-"""What a flow, an idle pod, a service and an endpoint cost in memory, beyond the kernel's own."""
+"""What a flow, an idle pod, a service and an endpoint cost in memory, beyond the kernel's own.
+
+And what a lab in which nothing happens costs in processor time.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from netsim.bench.rounds import Figure, Row, alone
 from netsim.bench.side import CLIENT
 
 FLOWS, PODS, SERVICES, ENDPOINTS = 50_000, 500, 2000, 10
+WATCHED_S = 20.0
 
 FIGURES = (
     Figure("flow_bytes", "memory of a flow, both directions", "B", False),
     Figure("pod_kib", "memory of an idle pod", "KiB", False),
+    Figure("idle_percent", "an idle lab", "% of a core", False),
     Figure("service_bytes", "memory of a service, data plane", "B", False),
     Figure("endpoint_bytes", "memory of an endpoint, data plane", "B", False),
     Figure("service_control_bytes", "memory of a service, control", "B", False),
@@ -30,7 +35,7 @@ def measure(options: Options, report: Report) -> list[Row]:
     report("memory: flows")
     found: Figures = {"flow_bytes": per_flow(scale or FLOWS, options.spec)}
     report("memory: pods")
-    found["pod_kib"] = per_pod(scale or PODS) / 1024
+    found |= of_pods(scale or PODS)
     report("memory: services")
     found |= per_service(scale or SERVICES)
     return [alone("memory", figure, found[figure.key]) for figure in FIGURES]
@@ -50,10 +55,12 @@ def per_flow(count: int, spec: Spec = ()) -> float:
         side.close()
 
 
-def per_pod(count: int) -> float:
-    """Growth of the lab's own processes by so many idle pods."""
+def of_pods(count: int) -> Figures:
+    """Growth of the lab's own processes by so many idle pods, and their processor time then."""
     few = count // 10
-    return (startup.bytes_with(count) - startup.bytes_with(few)) / (count - few)
+    many = startup.idle_with(count, WATCHED_S)
+    grown = many.bytes - startup.idle_with(few).bytes
+    return {"pod_kib": grown / (count - few) / 1024, "idle_percent": many.core_share * 100}
 
 
 def per_service(count: int) -> Figures:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
-from netsim.bench import memory_of
+from netsim.bench import cpu, memory_of
 from netsim.bench.load import Figures
 from netsim.bench.options import Options, Report
 from netsim.bench.ours import GuardedLab, Manifest, Spec, lab_manifest, lab_name, pod_manifest
@@ -15,6 +16,7 @@ from netsim.bench.turns import Take, rows_in_turn
 
 NODES = 10
 SIZES = (10, 100, 1000)  # pods
+CALM_S = 1.0  # after which a new lab is idle
 SLOW_ROUNDS = 3  # at most: each takes seconds
 OURS, PEER = "netsim", "ip-batch"
 
@@ -104,11 +106,28 @@ def close_all(spaces: Sequence[Space]) -> None:
         space.close()
 
 
-def bytes_with(pods: int) -> int:
-    """Memory of a lab's own processes when it is ready with so many idle pods."""
+class Idle(NamedTuple):
+    """Of a lab's own processes when it is ready and nothing happens."""
+
+    bytes: int
+    core_share: float
+
+
+def idle_with(pods: int, watched_s: float = 0) -> Idle:
+    """With so many idle pods; their processor time is watched for so long."""
     name = lab_name("memory")
     lab = GuardedLab(name, objects(name, pods))
     try:
-        return memory_of.lab_bytes(lab.init_pid)
+        found = memory_of.lab_bytes(lab.init_pid)
+        pids = memory_of.lab_processes(lab.init_pid).values()
+        return Idle(found, share_of_a_core(pids, watched_s) if watched_s else 0)
     finally:
         lab.close()
+
+
+def share_of_a_core(pids: Collection[int], watched_s: float) -> float:
+    """What processes use of it while nothing happens."""
+    time.sleep(CALM_S)
+    before = sum(map(cpu.used_s, pids))
+    time.sleep(watched_s)
+    return (sum(map(cpu.used_s, pids)) - before) / watched_s

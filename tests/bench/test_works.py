@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
-from netsim.bench import memory, path, services, startup, updates
+from netsim.bench import cpu, memory, path, services, startup, updates
 from netsim.bench.memory_of import pss_bytes
 from netsim.bench.options import Options
 from netsim.bench.rounds import Row
@@ -55,6 +58,21 @@ def test_startup_is_measured_beside_ip() -> None:
 @linux
 def test_memory_of_flows_is_measured() -> None:
     assert 20 < memory.per_flow(20_000) < 2000
+
+
+@linux
+def test_an_idle_lab_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "WATCHED_S", 0.5)
+    found = memory.of_pods(20)
+    assert found["pod_kib"] > 0
+    assert 0 <= found["idle_percent"] < 100
+
+
+def test_the_processor_time_of_a_process_is_read() -> None:
+    before = time.process_time()
+    assert before < cpu.used_s(os.getpid()) < time.process_time()
+    with pytest.raises(OSError, match="Invalid argument"):
+        cpu.used_s(2**22 + 1)  # above the highest pid_max
 
 
 @linux
