@@ -38,6 +38,12 @@ static inline uint64_t checksum_change(uint64_t from, uint64_t to)
 	return to - from - (to < from);
 }
 
+/* The same of four bytes, modulo 2^32 - 1. */
+static inline uint32_t checksum_change32(uint32_t from, uint32_t to)
+{
+	return to - from - (to < from);
+}
+
 static inline be16 checksum_finish(uint64_t sum)
 {
 	return (be16)~checksum_fold(sum);

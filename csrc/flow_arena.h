@@ -12,9 +12,9 @@
 #include "base.h"
 
 enum {
-	FLOW_CHUNK_BYTES = 64 * 1024,
-	FLOW_CHUNK_HEADER = 64,
-	FLOW_ARENA_VERSION = 2, /* of struct flow's layout */
+	FLOW_CHUNK_BYTES = 104 * 1024, /* 1,024 flows, of which the first makes room for: */
+	FLOW_CHUNK_HEADER = 104,
+	FLOW_ARENA_VERSION = 3, /* of the layout of chunks and of struct flow */
 };
 
 struct flow_arena;
@@ -36,7 +36,7 @@ void flow_arena_close(struct flow_arena *a);
  * @a:		arena
  * @owner:	nonzero uid of the node
  *
- * Return: the chunk's usable memory (FLOW_CHUNK_BYTES minus a 64-byte header), NULL if the arena
+ * Return: the chunk's usable memory (FLOW_CHUNK_BYTES minus the header), NULL if the arena
  *         is full.
  */
 void *flow_arena_chunk_new(struct flow_arena *a, uint64_t owner);

@@ -9,7 +9,7 @@
  * each state what comes next: a state, KEEP (let it pass, change nothing: it may be a stray copy
  * that the far end will answer) or BAD (it fits no connection in this state).
  */
-#include "flow_table.h"
+#include "flow_state.h"
 
 enum tcp_kind { KIND_NONE, KIND_SYN, KIND_SYN_ACK, KIND_FIN, KIND_ACK, KIND_RST, KIND_COUNT };
 

@@ -21,12 +21,12 @@
 enum {
 	RECLAIM_BUDGET = 32, /* records to look at for an expired one when the table is full */
 };
-static_assert(FLOW_ARENA_VERSION == 2 && sizeof(struct flow) == 104, "a new layout: a new version");
-static_assert(FLOWS_MAX < FLOW_NAME_MAX / 2, "a record's number and direction fit in a name");
+static_assert(FLOW_ARENA_VERSION == 3 && sizeof(struct flow) == 104, "a new layout: a new version");
+static_assert(FLOW_CHUNKS_MAX * RECORD_PLACES - 1 == FLOW_NAME_MAX / 2, "names of all records");
 
 static inline uint32_t name_of(uint32_t record, bool reply)
 {
-	return (record + 1) << 1 | reply;
+	return record << 1 | reply;
 }
 
 static uint32_t name_hash(const void *context, uint32_t name)
@@ -121,26 +121,33 @@ static void record_give(struct flow_table *t, uint32_t record)
 
 	commit_set(f, 0);
 	f->service = t->free;
-	t->free = record + 1;
+	t->free = record;
 }
 
-/* A free record's number, plus one; 0 if there is none. */
+/* Makes the records of a chunk's memory the table's; returns the number of its header's place. */
+static uint32_t chunk_add(struct flow_table *t, struct flow *memory)
+{
+	t->chunks[t->chunk_count] = memory - 1;
+	return t->chunk_count++ << RECORD_PLACE_BITS;
+}
+
+/* A free record's number; 0 if there is none. */
 static uint32_t record_take(struct flow_table *t)
 {
 	uint32_t n = t->free;
 
 	if (n) {
-		t->free = flow_at(t, n - 1)->service;
+		t->free = flow_at(t, n)->service;
 		return n;
 	}
-	if (t->records == t->chunk_count * FLOWS_PER_CHUNK) {
-		struct flow *chunk = flow_arena_chunk_new(t->arena, t->owner);
+	if (t->end == t->chunk_count << RECORD_PLACE_BITS) {
+		struct flow *memory = flow_arena_chunk_new(t->arena, t->owner);
 
-		if (!chunk)
+		if (!memory)
 			return 0;
-		t->chunks[t->chunk_count++] = chunk;
+		t->end = chunk_add(t, memory) + 1;
 	}
-	return ++t->records;
+	return t->end++;
 }
 
 static int record_index(struct flow_table *t, uint32_t record, const struct flow_pair *pair)
@@ -181,7 +188,7 @@ static bool key_in_use(struct flow_table *t, const struct flow_key *key, uint32_
 		return false;
 	if (flow_named(t, name)->expires_ns > now_ns)
 		return true;
-	record_forget(t, (name >> 1) - 1);
+	record_forget(t, name >> 1);
 	return false;
 }
 
@@ -229,7 +236,7 @@ int flow_table_insert(struct flow_table *t, const struct flow_pair *pair, enum f
 	if (!flow_table_has_room(t, now_ns))
 		return -ENOSPC;
 	record = record_take(t);
-	if (!record--)
+	if (!record)
 		return -ENOSPC;
 	f = flow_at(t, record);
 	record_write(f, pair, state, now_ns);
@@ -248,7 +255,7 @@ void flow_table_remove(struct flow_table *t, struct flow *f)
 {
 	uint32_t name = name_find(t, &f->original, flow_key_hash(&f->original, t->seed));
 
-	record_forget(t, (name >> 1) - 1);
+	record_forget(t, name >> 1);
 }
 
 static inline bool is_over(const struct flow_table *t, const struct flow *f, uint64_t now_ns)
@@ -259,20 +266,25 @@ static inline bool is_over(const struct flow_table *t, const struct flow *f, uin
 					   t->keeper.is_over(f, now_ns, t->keeper.context));
 }
 
+/* Whether a number is a record's, and not that of a chunk's header. */
+static inline bool is_record(uint32_t number)
+{
+	return (number & (RECORD_PLACES - 1)) != 0;
+}
+
 size_t flow_table_expire(struct flow_table *t, uint64_t now_ns, size_t budget)
 {
 	size_t forgotten = 0;
 
-	if (budget > t->records)
-		budget = t->records;
+	if (budget > t->end)
+		budget = t->end;
 	for (; budget; budget--) {
-		if (t->cursor >= t->records)
+		if (++t->cursor >= t->end)
 			t->cursor = 0;
-		if (is_over(t, flow_at(t, t->cursor), now_ns)) {
-			record_forget(t, t->cursor);
-			forgotten++;
-		}
-		t->cursor++;
+		if (!is_record(t->cursor) || !is_over(t, flow_at(t, t->cursor), now_ns))
+			continue;
+		record_forget(t, t->cursor);
+		forgotten++;
 	}
 	return forgotten;
 }
@@ -280,12 +292,13 @@ size_t flow_table_expire(struct flow_table *t, uint64_t now_ns, size_t budget)
 uint32_t flow_table_walk_part(struct flow_table *t, uint64_t now_ns, uint32_t from, uint32_t budget,
 			      bool (*visit)(struct flow *f, void *context), void *context)
 {
-	for (uint32_t i = from; i < t->records; i++) {
+	for (uint32_t i = from; i < t->end; i++) {
 		struct flow *f = flow_at(t, i);
 
 		if (i - from == budget)
 			return i;
-		if (f->commit == FLOW_COMMIT && f->expires_ns > now_ns && !visit(f, context))
+		if (is_record(i) && f->commit == FLOW_COMMIT && f->expires_ns > now_ns &&
+		    !visit(f, context))
 			return 0;
 	}
 	return 0;
@@ -294,7 +307,7 @@ uint32_t flow_table_walk_part(struct flow_table *t, uint64_t now_ns, uint32_t fr
 void flow_table_walk(struct flow_table *t, uint64_t now_ns,
 		     bool (*visit)(struct flow *f, void *context), void *context)
 {
-	flow_table_walk_part(t, now_ns, 0, t->records, visit, context);
+	flow_table_walk_part(t, now_ns, 0, t->end, visit, context);
 }
 
 /* Whether the last process left a whole flow here that can be taken over. */
@@ -308,36 +321,34 @@ static bool flow_adoptable(const struct flow *f, uint64_t now_ns)
 	       memcmp(f->reply.pad, zero, sizeof(zero)) == 0;
 }
 
-static void chunk_adopt(struct flow_table *t, struct flow *chunk, uint64_t now_ns)
+static void chunk_adopt(struct flow_table *t, struct flow *memory, uint64_t now_ns)
 {
-	uint32_t first = t->chunk_count * FLOWS_PER_CHUNK;
+	uint32_t header = chunk_add(t, memory);
 
-	t->chunks[t->chunk_count++] = chunk;
-	t->records = first + FLOWS_PER_CHUNK;
-	for (uint32_t i = FLOWS_PER_CHUNK; i-- > 0;) {
-		const struct flow *f = &chunk[i];
+	t->end = header + RECORD_PLACES;
+	for (uint32_t i = RECORD_PLACES - 1; i > 0; i--) {
+		const struct flow *f = flow_at(t, header + i);
 		struct flow_pair pair = flow_pair(t, &f->original, &f->reply);
 
 		if (flow_adoptable(f, now_ns) && t->count < t->max &&
-		    !pair_in_use(t, &pair, now_ns) && record_index(t, first + i, &pair) == 0)
+		    !pair_in_use(t, &pair, now_ns) && record_index(t, header + i, &pair) == 0)
 			t->count++;
 		else
-			record_give(t, first + i);
+			record_give(t, header + i);
 	}
 }
 
 size_t flow_table_adopt(struct flow_table *t, uint64_t now_ns)
 {
-	void *chunk = NULL;
+	void *memory = NULL;
 
-	if (t->records)
+	if (t->end)
 		return 0; /* not empty: its own records are among the owner's */
-	while (t->chunk_count < chunks_max(t->max) &&
-	       (t->chunk_count + 1) * FLOWS_PER_CHUNK <= (uint32_t)FLOWS_MAX) {
-		chunk = flow_arena_chunk_next(t->arena, t->owner, chunk);
-		if (!chunk)
+	while (t->chunk_count < chunks_max(t->max)) {
+		memory = flow_arena_chunk_next(t->arena, t->owner, memory);
+		if (!memory)
 			break;
-		chunk_adopt(t, chunk, now_ns);
+		chunk_adopt(t, memory, now_ns);
 	}
 	return t->count;
 }

@@ -9,63 +9,28 @@
  * Growth is incremental: no single insert costs more than a few buckets. Aging is a bounded scan
  * (flow_table_expire), called by the worker between batches; an expired flow is never returned by
  * flow_table_find.
- *
- * States and timeouts are those of Linux nf_conntrack (net/netfilter/nf_conntrack_proto_*.c) with
- * the two values that kube-proxy sets (P-85): TCP established 24 h, CLOSE_WAIT 1 h.
  */
 #ifndef NETSIM_FLOW_TABLE_H
 #define NETSIM_FLOW_TABLE_H
 
 #include "flow_arena.h"
 #include "flow_index.h"
-#include "wire.h"
+#include "flow_state.h"
 
-enum flow_state {
-	FLOW_NEW,      /* UDP, ICMP, other: no answer seen */
-	FLOW_REPLIED,  /* UDP and others: answer seen */
-	FLOW_SYN_SENT, /* TCP, as nf_conntrack names them */
-	FLOW_SYN_RECV,
-	FLOW_ESTABLISHED, /* SCTP too */
-	FLOW_FIN_WAIT,
-	FLOW_CLOSE_WAIT,
-	FLOW_LAST_ACK,
-	FLOW_TIME_WAIT,
-	FLOW_CLOSE,
-	FLOW_SYN_SENT2,
-	FLOW_STATE_COUNT
-};
-
-enum flow_flags {
-	FLOW_TRANSLATED = 1 << 0,  /* destination was rewritten (service) */
-	FLOW_MASQUERADED = 1 << 1, /* source was rewritten */
-	FLOW_SEEN_REPLY = 1 << 2,
-	FLOW_ASSURED = 1 << 3,
-};
-
-enum { FLOW_NO_SLOT = UINT32_MAX };
-enum { FLOWS_MAX = (1 << 23) - 2 };
-
-/* Between the keys lies what both directions need, so that either touches 64 bytes in a row. A
- * change of this layout changes FLOW_ARENA_VERSION.
+/* A record's number: its chunk's, and its place there. The chunk's header takes the place of record
+ * 0, so that no number is 0, and a number is found without a division.
  */
-struct flow {
-	struct flow_key original;
-	uint64_t expires_ns;
-	uint32_t service;       /* service.id of a translated flow */
-	uint32_t endpoint_slot; /* FLOW_NO_SLOT if not translated */
-	uint32_t endpoint_generation;
-	uint8_t commit; /* written last; flow_table.c's own */
-	uint8_t born;   /* UDP: when it began, in quarters of a second */
-	uint8_t state;  /* enum flow_state */
-	uint8_t flags;  /* enum flow_flags */
-	struct flow_key reply;
-};
-static_assert(sizeof(struct flow) == 104, "with its share of the index, a flow fits in 128 bytes");
-
 enum {
-	FLOW_COMMIT = 0xf1, /* flow.commit of a whole record */
-	FLOWS_PER_CHUNK = (FLOW_CHUNK_BYTES - FLOW_CHUNK_HEADER) / sizeof(struct flow),
+	RECORD_BITS = FLOW_NAME_BITS - 1, /* a name is a number and the direction */
+	RECORD_PLACE_BITS = 10,
+	RECORD_PLACES = 1 << RECORD_PLACE_BITS,
+	FLOW_CHUNKS_MAX = 1 << (RECORD_BITS - RECORD_PLACE_BITS),
+	FLOWS_PER_CHUNK = RECORD_PLACES - 1,
+	FLOWS_MAX = FLOW_CHUNKS_MAX * FLOWS_PER_CHUNK,
 };
+
+static_assert(sizeof(struct flow) == FLOW_CHUNK_HEADER, "the header takes a record's place");
+static_assert(sizeof(struct flow) * RECORD_PLACES == FLOW_CHUNK_BYTES, "records fill a chunk");
 
 /* Who is told of flows that are forgotten, while they are whole, and may say that one is over
  * before its time. Without functions: nobody.
@@ -79,10 +44,10 @@ struct flow_keeper {
 /* flow_table.c's own; here so that finds can be inlined. */
 struct flow_table {
 	struct flow_index index;
-	struct flow **chunks;
+	struct flow **chunks; /* where their headers are */
 	uint32_t chunk_count;
-	uint32_t records; /* that have ever been taken, from the start of the first chunk */
-	uint32_t free;    /* number of a free record, plus one; 0: none */
+	uint32_t end;  /* above the numbers of all records that have ever been taken */
+	uint32_t free; /* number of a free record; 0: none */
 	uint32_t count;
 	uint32_t max;
 	uint32_t cursor;    /* of flow_table_expire() */
@@ -96,12 +61,12 @@ struct flow_table {
 /* A name in the index: a record's number and the direction. */
 static inline struct flow *flow_at(const struct flow_table *t, uint32_t record)
 {
-	return &t->chunks[record / FLOWS_PER_CHUNK][record % FLOWS_PER_CHUNK];
+	return &t->chunks[record >> RECORD_PLACE_BITS][record & (RECORD_PLACES - 1)];
 }
 
 static inline struct flow *flow_named(const struct flow_table *t, uint32_t name)
 {
-	return flow_at(t, (name >> 1) - 1);
+	return flow_at(t, name >> 1);
 }
 
 static inline const struct flow_key *flow_named_key(const struct flow *f, bool reply)
@@ -299,81 +264,5 @@ uint32_t flow_table_walk_part(struct flow_table *t, uint64_t now_ns, uint32_t fr
 
 size_t flow_table_count(const struct flow_table *t);
 size_t flow_table_bytes(const struct flow_table *t);
-
-/* Time in quarters of a second, modulo 64 s. */
-static inline uint8_t flow_quarters(uint64_t now_ns)
-{
-	return (uint8_t)(now_ns / (NS_PER_S / 4));
-}
-
-/**
- * flow_first_state() - State that a connection's first packet puts it in
- * @proto:	PROTO_*
- * @tcp_flags:	TCP only
- * @state:	the state
- *
- * Return: false if such a packet can not begin a connection (TCP SYN+ACK, RST, SYN+FIN...). A bare
- *         ACK begins one in ESTABLISHED, as with nf_conntrack_tcp_loose.
- */
-bool flow_first_state(uint8_t proto, uint8_t tcp_flags, enum flow_state *state);
-
-/**
- * flow_advance() - Move a flow's state by one packet and renew its timeout
- * @f:		flow
- * @reply:	direction of the packet
- * @tcp_flags:	TCP only
- * @now_ns:	time
- *
- * Return: false if the packet is invalid in this state: it must be dropped, the flow is unchanged.
- */
-bool flow_advance(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns);
-
-/* The timeouts of connections that go on as they did. */
-enum {
-	FLOW_TCP_ESTABLISHED_S = 86400, /* kube-proxy; the kernel alone: 5 days */
-	FLOW_UDP_S = 30,
-	FLOW_UDP_STREAM_S = 120,
-};
-
-/**
- * flow_goes_on() - flow_advance() for a packet that changes nothing but the time
- *
- * An ACK of an assured TCP connection, a datagram of an assured stream or of one that nobody has
- * answered. Return: false, and nothing is done, for all others.
- */
-static inline bool flow_goes_on(struct flow *f, bool reply, uint8_t tcp_flags, uint64_t now_ns)
-{
-	uint8_t assured = f->flags & FLOW_ASSURED;
-
-	if (f->original.proto == PROTO_UDP) {
-		if (UNLIKELY(!assured && (reply || f->flags & FLOW_SEEN_REPLY)))
-			return false;
-		f->expires_ns = now_ns + (assured ? FLOW_UDP_STREAM_S : FLOW_UDP_S) * NS_PER_S;
-		return true;
-	}
-	if (UNLIKELY((tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG)) != TCP_ACK ||
-		     !assured || f->state != FLOW_ESTABLISHED || f->original.proto != PROTO_TCP))
-		return false;
-	f->expires_ns = now_ns + FLOW_TCP_ESTABLISHED_S * NS_PER_S;
-	return true;
-}
-
-/**
- * flow_reopens() - Whether a SYN starts the connection anew
- *
- * True in TIME_WAIT and, in the original direction, CLOSE, as nf_conntrack: the caller removes the
- * flow and begins a new one with the packet as its first.
- */
-bool flow_reopens(const struct flow *f, bool reply, uint8_t tcp_flags);
-
-/**
- * flow_timeout_s() - Timeout of a state, for tests and `get conntrack`
- * @proto:	PROTO_*
- * @state:	enum flow_state
- * @flags:	enum flow_flags (UDP: 30 s, 120 s once assured: a stream)
- */
-uint32_t flow_timeout_s(uint8_t proto, enum flow_state state, uint8_t flags);
-
-const char *flow_state_name(uint8_t proto, enum flow_state state);
 
 #endif

@@ -24,7 +24,7 @@ bool follow_begins(const struct packet *p, enum flow_state *state);
 /* The packet takes the flow's decision; p->reply says in which direction it travels. */
 static inline void follow_flow(struct packet *p, const struct flow *f)
 {
-	p->to = flow_key_reversed(p->reply ? &f->original : &f->reply);
+	flow_key_reverse(&p->to, flow_named_key(f, !p->reply));
 	if (f->flags & (FLOW_TRANSLATED | FLOW_MASQUERADED))
 		p->flags |= PACKET_TRANSLATED;
 }

@@ -2,11 +2,11 @@
 /* packet.c - a worker's packet pool.
  *
  * Theory: one allocation, one free list used as a stack, so that the packet given back last, whose
- * cache lines are warm, is taken next. Memory of packets that were never taken is not touched before
- * a thread serves the pool, which then touches all of it: a huge page takes a while to be zeroed,
- * and would be asked for whenever load reaches a new peak, minutes later too.
- * Huge pages where there are any: each packet begins on a page of its own otherwise, and a batch of
- * them is more than a processor knows by heart (64 translations; measured: a tenth of the path).
+ * cache lines are warm, is taken next. Memory of packets that were never taken is not touched
+ * before a thread serves the pool, which then touches all of it: a huge page takes a while to be
+ * zeroed, and would be asked for whenever load reaches a new peak, minutes later too. Huge pages
+ * where there are any: each packet begins on a page of its own otherwise, and a batch of them is
+ * more than a processor knows by heart (64 translations; measured: a tenth of the path).
  */
 #include "packet.h"
 

@@ -122,7 +122,7 @@ struct packet {
 	uint8_t *data;    /* first byte now: tunnel header or IPv4 header */
 	uint32_t len;     /* bytes from data */
 	uint16_t flags;   /* enum packet_flags */
-	uint8_t verdict;  /* enum verdict; with flags in one word: see packet_is_odd() */
+	uint8_t verdict;  /* enum verdict; with flags in one word: see packet_word() */
 	uint8_t gso_type; /* VNET_GSO_* */
 
 	/* segmentation, as virtio means it. An iface that is not a wire puts the vnet header's
@@ -238,18 +238,36 @@ static inline size_t packet_headroom(const struct packet *p)
 	return (size_t)(p->data - p->buffer);
 }
 
+/* flags, verdict and gso_type as one word, so that many of them are one test. */
+static inline uint32_t packet_word(const struct packet *p)
+{
+	uint32_t word;
+
+	static_assert(offsetof(struct packet, verdict) == offsetof(struct packet, flags) + 2 &&
+			  offsetof(struct packet, gso_type) == offsetof(struct packet, flags) + 3,
+		      "in a row");
+	memcpy(&word, (const char *)p + offsetof(struct packet, flags), sizeof(word));
+	return word;
+}
+
+enum {
+	PACKET_WORD_ODD = PACKET_FRAGMENT | PACKET_FRAGMENT_LATER | PACKET_MARKED |
+			  PACKET_ICMP_ERROR | 0xff << 16,
+};
+#define PACKET_WORD_GSO UINT32_C(0xff000000)
+
 /* What hardly any packet is: decided upon, a fragment, marked, or an ICMP error. One test, so that
  * a stage's common case need not look at each.
  */
 static inline bool packet_is_odd(const struct packet *p)
 {
-	const uint32_t odd = PACKET_FRAGMENT | PACKET_FRAGMENT_LATER | PACKET_MARKED |
-			     PACKET_ICMP_ERROR | UINT32_C(0xff) << 16;
-	uint32_t word;
+	return (packet_word(p) & PACKET_WORD_ODD) != 0;
+}
 
-	static_assert(offsetof(struct packet, verdict) == offsetof(struct packet, flags) + 2, "");
-	memcpy(&word, (const char *)p + offsetof(struct packet, flags), sizeof(word));
-	return (word & odd) != 0;
+/* Odd or a super-packet. */
+static inline bool packet_is_odd_or_super(const struct packet *p)
+{
+	return (packet_word(p) & (PACKET_WORD_ODD | PACKET_WORD_GSO)) != 0;
 }
 
 static inline void packet_drop(struct packet *p, enum drop_reason why)

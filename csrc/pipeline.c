@@ -126,11 +126,12 @@ static void run_stages(const struct stage_ctx *ctx, struct batch *b)
 /* How many packets at the front of a batch go to the first one's iface and are not marked. */
 static unsigned count_alike(const struct batch *b)
 {
+	const uint32_t mask = PACKET_MARKED | UINT32_C(0xff) << 16, alike = VERDICT_FORWARD << 16;
 	const struct iface *out = b->pkt[0]->out;
 	unsigned n = 0;
 
-	while (n < b->count && LIKELY(b->pkt[n]->verdict == VERDICT_FORWARD) &&
-	       LIKELY(b->pkt[n]->out == out) && LIKELY(!(b->pkt[n]->flags & PACKET_MARKED)))
+	while (n < b->count && LIKELY((packet_word(b->pkt[n]) & mask) == alike) &&
+	       LIKELY(b->pkt[n]->out == out))
 		n++;
 	return n;
 }

@@ -61,7 +61,7 @@ bool rewrite_packet(struct packet *p)
 			p->to.src = addr_from_v4(ip->src);
 	} else if (!(p->flags & PACKET_FRAGMENT_LATER)) {
 		if (p->key.proto == PROTO_TCP || p->key.proto == PROTO_UDP) {
-			rewrite_plain(p);
+			rewrite_plain(p, p->key.proto);
 			return true;
 		}
 		if (!rewrite_odd_l4(p))

@@ -52,41 +52,42 @@ static inline uint32_t rewrite_ports(uint8_t *l4, const struct flow_key *to)
 
 	memcpy(&before, l4, sizeof(before));
 	memcpy(l4, &after, sizeof(after));
-	return checksum_fold(checksum_change(before, after));
+	return checksum_fold32(checksum_change32(before, after));
 }
 
-/* The checksum of TCP or UDP. @addrs, @ports: what sums change by */
-static inline be16 rewrite_l4_checksum(const struct packet *p, be16 check, uint32_t addrs,
-				       uint32_t ports)
+/* The checksum of TCP or UDP. @flags: the packet's; @addrs, @ports: what sums change by */
+static inline be16 rewrite_l4_checksum(uint16_t flags, be16 check, uint32_t addrs, uint32_t ports)
 {
-	return p->flags & PACKET_NEEDS_CSUM ? checksum_fold32(check + addrs)
-					    : rewrite_updated(check, addrs + ports);
+	return flags & PACKET_NEEDS_CSUM ? checksum_fold32(check + addrs)
+					 : rewrite_updated(check, addrs + ports);
 }
 
 /**
- * rewrite_plain() - rewrite_packet() for whole TCP and UDP packets that are no ICMP errors
+ * rewrite_plain() - rewrite_packet() for whole packets that are no ICMP errors
+ * @proto:	PROTO_TCP or PROTO_UDP
  */
-static inline void rewrite_plain(struct packet *p)
+static inline void rewrite_plain(struct packet *p, uint8_t proto)
 {
 	struct ipv4_hdr *ip = packet_ipv4(p);
 	uint8_t *l4 = packet_l4(p);
+	uint16_t flags = p->flags;
 	uint32_t addrs = rewrite_addresses(p), ports = rewrite_ports(l4, &p->to);
 
-	if (p->key.proto == PROTO_TCP) {
+	if (proto == PROTO_TCP) {
 		struct tcp_hdr *tcp = (void *)l4;
 
-		tcp->checksum = rewrite_l4_checksum(p, tcp->checksum, addrs, ports);
+		tcp->checksum = rewrite_l4_checksum(flags, tcp->checksum, addrs, ports);
 	} else {
 		struct udp_hdr *udp = (void *)l4;
 		be16 check = udp->checksum;
 
-		if (check != 0 || (p->flags & PACKET_NEEDS_CSUM)) {
-			check = rewrite_l4_checksum(p, check, addrs, ports);
+		if (check != 0 || (flags & PACKET_NEEDS_CSUM)) {
+			check = rewrite_l4_checksum(flags, check, addrs, ports);
 			/* RFC 768: a computed zero is sent as all ones */
 			udp->checksum = check ? check : 0xffff;
 		}
 	}
-	if (LIKELY(p->flags & PACKET_ROUTED)) {
+	if (LIKELY(flags & PACKET_ROUTED)) {
 		ip->ttl--;
 		addrs += REWRITE_TTL_CHANGE;
 	}

@@ -183,17 +183,22 @@ static void any_packet(const struct stage_ctx *ctx, struct batch *b, unsigned i,
 static inline bool goes_on(const struct stage_ctx *ctx, struct packet *p, struct flow_guess g)
 {
 	struct flow *f = g.flow;
-	uint8_t flags = 0;
 
 	if (UNLIKELY(packet_is_odd(p)) || UNLIKELY(!f) ||
-	    UNLIKELY(!flow_table_confirm(f, g.reply, &p->key, ctx->now_ns)))
+	    UNLIKELY(!flow_key_equal(flow_named_key(f, g.reply), &p->key)) ||
+	    UNLIKELY(f->expires_ns <= ctx->now_ns))
 		return false;
 	p->reply = g.reply;
-	if (p->key.proto == PROTO_TCP)
-		flags = ((const struct tcp_hdr *)(const void *)packet_l4(p))->flags;
-	if (UNLIKELY(stale(ctx, p, f)) || unconfirmed(ctx, p, f) ||
-	    UNLIKELY(!flow_goes_on(f, g.reply, flags, ctx->now_ns)))
+	if (p->key.proto == PROTO_TCP) {
+		const struct tcp_hdr *tcp = (const void *)packet_l4(p);
+
+		if (UNLIKELY(!flow_tcp_goes_on(f, tcp->flags, ctx->now_ns)))
+			return false;
+	} else if (p->key.proto != PROTO_UDP || UNLIKELY(f->commit != FLOW_COMMIT) ||
+		   UNLIKELY(stale(ctx, p, f)) || unconfirmed(ctx, p, f) ||
+		   UNLIKELY(!flow_udp_goes_on(f, g.reply, ctx->now_ns))) {
 		return false;
+	}
 	follow_flow(p, f);
 	return true;
 }

@@ -31,19 +31,21 @@ static inline uint16_t plain_l4(const uint8_t *l4, uint8_t proto, uint32_t len)
 	}
 	if (UNLIKELY(proto != PROTO_TCP) || UNLIKELY(len < sizeof(struct tcp_hdr)))
 		return 0;
-	header = (uint16_t)((((const struct tcp_hdr *)(const void *)l4)->data_off >> 4) * 4);
+	header = ((const struct tcp_hdr *)(const void *)l4)->data_off >> 2 & 0x3c;
 	return LIKELY(header >= sizeof(struct tcp_hdr)) && LIKELY(header <= len) ? header : 0;
 }
 
 /* What a vnet header says about the checksum is true, or there is none. */
 static inline bool plain_offload(const struct packet *p, uint8_t proto)
 {
-	uint16_t at = proto == PROTO_UDP ? offsetof(struct udp_hdr, checksum)
-					 : offsetof(struct tcp_hdr, checksum);
+	uint16_t at;
 
-	return !(p->flags & PACKET_NEEDS_CSUM) ||
-	       (LIKELY(p->csum_offset == at) &&
-		(LIKELY(p->l4_off == sizeof(struct ipv4_hdr)) || p->in->role == IFACE_WIRE));
+	if (!(p->flags & PACKET_NEEDS_CSUM))
+		return true;
+	at = proto == PROTO_UDP ? offsetof(struct udp_hdr, checksum)
+				: offsetof(struct tcp_hdr, checksum);
+	return LIKELY(p->csum_offset == at) &&
+	       (LIKELY(p->l4_off == sizeof(struct ipv4_hdr)) || p->in->role == IFACE_WIRE);
 }
 
 /* A whole TCP or UDP packet that is no super-packet, without IPv4 options, with nothing wrong: what
@@ -56,9 +58,7 @@ static inline bool parse_plain(struct packet *p, uint64_t seed)
 	const uint8_t *l4 = p->data + ihl;
 	uint16_t header;
 
-	if (UNLIKELY(p->len < least) || UNLIKELY(p->gso_type))
-		return false;
-	struct head h = head_load(p);
+	struct head h = head_load(p); /* where bytes are missing there is room for them */
 	uint32_t total = head_total(&h);
 
 	if (UNLIKELY((h.first & (frag | 0xff)) != 0x45) || UNLIKELY(total > p->len) ||
@@ -84,7 +84,7 @@ void stage_parse(const struct stage_ctx *ctx, struct batch *b)
 	for (unsigned i = 0; i < count; i++) {
 		struct packet *p = b->pkt[i];
 
-		if (UNLIKELY(packet_is_odd(p)) || UNLIKELY(!parse_plain(p, seed))) {
+		if (UNLIKELY(packet_is_odd_or_super(p)) || UNLIKELY(!parse_plain(p, seed))) {
 			if (p->verdict == VERDICT_CONTINUE)
 				stage_parse_any(ctx, p);
 		}

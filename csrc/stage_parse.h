@@ -62,9 +62,9 @@ static inline bool head_sums_up(const struct head *h)
 /* 0/8, 127/8 and 224/3 (multicast, reserved, broadcast): never forwarded (RFC 1812 5.3.7). */
 static inline bool never_forwarded(be32 addr)
 {
-	uint8_t first = (uint8_t)addr;
+	static const bool never[256] = {[0] = true, [127] = true, [224 ... 255] = true};
 
-	return (uint8_t)(first - 1) >= 223 || first == 127;
+	return never[(uint8_t)addr];
 }
 
 /* Both ports as the first word of TCP, UDP and SCTP has them; the low half is the source port. */

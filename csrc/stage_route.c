@@ -244,11 +244,11 @@ static inline bool take_way(struct node *n, struct packet *p, uint64_t epoch)
 {
 	const struct way *w;
 
-	if (UNLIKELY(packet_is_odd(p)))
+	if (UNLIKELY(packet_is_odd_or_super(p)))
 		return false;
 	w = way_known(n, p->to.dst, epoch);
 	if (UNLIKELY(!w) || UNLIKELY(!w->out->up) || UNLIKELY(p->in->role != w->router_from) ||
-	    UNLIKELY(p->masquerade) || UNLIKELY(p->gso_type) || UNLIKELY(p->len > w->mtu) ||
+	    UNLIKELY(p->masquerade) || UNLIKELY(p->len > w->mtu) ||
 	    UNLIKELY(packet_ipv4(p)->ttl <= 1))
 		return false;
 	p->out = w->out;

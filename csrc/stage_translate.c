@@ -230,10 +230,10 @@ static void translate_odd(const struct stage_ctx *ctx, struct packet *p)
 	p->verdict = VERDICT_FORWARD;
 }
 
-static inline void translate_plain(struct packet *p)
+static inline void translate_plain(struct packet *p, uint8_t proto)
 {
 	if (LIKELY(p->flags & PACKET_TRANSLATED))
-		rewrite_plain(p);
+		rewrite_plain(p, proto);
 	else if (p->flags & PACKET_ROUTED)
 		rewrite_ttl(packet_ipv4(p));
 	p->verdict = VERDICT_FORWARD;
@@ -247,10 +247,10 @@ void stage_translate(const struct stage_ctx *ctx, struct batch *b)
 		remember_fresh(ctx, b);
 	for (unsigned i = 0; i < count; i++) {
 		struct packet *p = b->pkt[i];
+		uint8_t proto = p->key.proto;
 
-		if (LIKELY(!packet_is_odd(p)) &&
-		    LIKELY(p->key.proto == PROTO_TCP || p->key.proto == PROTO_UDP))
-			translate_plain(p);
+		if (LIKELY(!packet_is_odd(p)) && LIKELY(proto == PROTO_TCP || proto == PROTO_UDP))
+			translate_plain(p, proto);
 		else if (p->verdict == VERDICT_CONTINUE)
 			translate_odd(ctx, p);
 		else if (p->verdict == VERDICT_REPLY)

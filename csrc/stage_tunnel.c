@@ -112,19 +112,20 @@ static struct vxlan_words vxlan_words(const struct node_config *c)
 	return w;
 }
 
-static inline void vxlan_on(struct packet *p, struct vxlan_words w)
+static inline void vxlan_on(struct packet *p, const struct peer_row *peer, struct vxlan_words w)
 {
 	uint32_t offset = (uint32_t)(((uint64_t)p->hash * SPORT_COUNT) >> 32);
+	uint8_t *at = p->data - VXLAN_BYTES;
 	uint64_t to; /* and two bytes that are overwritten */
 
 	static_assert(offsetof(struct peer_row, mac) + sizeof(to) <= sizeof(struct peer_row), "");
 	assert(packet_headroom(p) >= VXLAN_BYTES);
-	p->data -= VXLAN_BYTES;
+	p->data = at;
 	p->len += VXLAN_BYTES;
-	memcpy(&to, (const char *)p->peer + offsetof(struct peer_row, mac), sizeof(to));
-	memcpy(p->data, &w.vxlan, sizeof(w.vxlan));
-	memcpy(p->data + sizeof(struct vxlan_hdr), &to, sizeof(to));
-	memcpy(p->data + VXLAN_BYTES - sizeof(w.from), &w.from, sizeof(w.from));
+	memcpy(&to, (const char *)peer + offsetof(struct peer_row, mac), sizeof(to));
+	memcpy(at, &w.vxlan, sizeof(w.vxlan));
+	memcpy(at + sizeof(struct vxlan_hdr), &to, sizeof(to));
+	memcpy(at + VXLAN_BYTES - sizeof(w.from), &w.from, sizeof(w.from));
 	p->outer_sport = to_be16((uint16_t)(SPORT_FIRST + offset));
 }
 
@@ -144,6 +145,7 @@ void stage_tunnel_on(const struct stage_ctx *ctx, struct batch *b)
 	const struct node_config *c = &ctx->node->config;
 	struct vxlan_words w = vxlan_words(c);
 	be32 source = addr_to_v4(c->address);
+	bool vxlan = c->backend == BACKEND_VXLAN;
 	unsigned count = b->count;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -151,14 +153,17 @@ void stage_tunnel_on(const struct stage_ctx *ctx, struct batch *b)
 
 		if (UNLIKELY(p->verdict != VERDICT_FORWARD) || p->out->role != IFACE_WIRE)
 			continue;
+		const struct peer_row *peer = p->peer;
+
 		p->outer_src = source;
-		p->outer_dst = addr_to_v4(p->peer->address);
-		p->outer_dport = p->peer->port;
-		if (LIKELY(c->backend == BACKEND_VXLAN))
-			vxlan_on(p, w);
+		p->outer_dst = addr_to_v4(peer->address);
+		p->outer_dport = peer->port;
+		if (LIKELY(vxlan))
+			vxlan_on(p, peer, w);
 		else if (!bare_on(c, p))
 			continue;
-		stage_trace(ctx, p, TRACE_TUNNEL_ON, TRACE_ENCAPSULATED, p->peer->node,
-			    from_be16(p->outer_sport));
+		if (UNLIKELY(p->flags & PACKET_MARKED))
+			stage_trace(ctx, p, TRACE_TUNNEL_ON, TRACE_ENCAPSULATED, peer->node,
+				    from_be16(p->outer_sport));
 	}
 }

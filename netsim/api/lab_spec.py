@@ -32,7 +32,7 @@ DEFAULT_WORKERS = 0
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m)")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 FLOWS_DEFAULT_MIN, FLOWS_PER_PROCESSOR = 131_072, 32_768
-FLOWS_MAX = 2**23 - 2  # csrc/flow_table.h
+FLOWS_MAX = 2**13 * 1023  # csrc/flow_table.h
 
 
 def duration_s(text: str) -> float | None:

@@ -270,7 +270,7 @@ LABS = [
             "t:5:8: error: spec.mtu: Invalid value: 100: must be between 576 and 65535, inclusive",
             "t:6:12: error: spec.workers: Invalid value: 65: must be between 0 and 64, inclusive",
             "t:7:13: error: spec.flowsMax: Invalid value: 1:"
-            " must be between 1024 and 8388606, inclusive",
+            " must be between 1024 and 8380416, inclusive",
             "t:8:21: error: spec.generate.nodes: Invalid value: -1:"
             " must be between 0 and 4096, inclusive",
             "t:9:26: error: spec.backend.vxlan.vni: Invalid value: 16777216:"

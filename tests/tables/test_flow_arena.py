@@ -14,7 +14,7 @@ import pytest
 
 from netsim.dataplane._tables import Arena, FlowTable, numbered_reply
 
-CHUNK = 65536
+CHUNK = 104 * 1024
 MIB = 1 << 20
 
 
@@ -68,7 +68,7 @@ REFUSED = [
     ("another version", header(MAGIC, 1, 7).ljust(CHUNK, b"\0")),
     ("no arena at all", b"#!/bin/sh".ljust(CHUNK, b"\n")),
     ("a file of another length", bytes(CHUNK + 1)),
-    ("a chunk without owner", header(MAGIC, 2, 0).ljust(CHUNK, b"\0")),
+    ("a chunk without owner", header(MAGIC, 3, 0).ljust(CHUNK, b"\0")),
 ]
 
 
@@ -107,8 +107,8 @@ def test_a_second_table_adopts_what_the_first_left(fd: int) -> None:
 def test_damaged_records_are_not_adopted(fd: int) -> None:
     table = FlowTable(Arena(fd, MIB), 7, 100, 1)
     table.insert_numbered(0, 3, 1)
-    os.pwrite(fd, b"\x77", 64 + 37)  # first record's padding of the original key
-    os.pwrite(fd, b"\xff", 64 + 104 + 62)  # second one's state
+    os.pwrite(fd, b"\x77", 104 + 37)  # first record's padding of the original key
+    os.pwrite(fd, b"\xff", 104 + 104 + 62)  # second one's state
     assert FlowTable(Arena(fd, MIB), 7, 100, 2).adopt(1) == 1
 
 
