@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -131,20 +132,25 @@ class StartAnswerer(Protocol):
     def __call__(self, **environment: str) -> Answerer: ...
 
 
+@contextmanager
+def running(program: Path, **environment: str) -> Iterator[Answerer]:
+    """An answerer that must end well afterwards, unless it has ended before."""
+    answerer = Answerer(program, environment)
+    with answerer.process:
+        yield answerer
+        if answerer.process.returncode is None:
+            assert answerer.end() == (0, b"")
+
+
 @pytest.fixture
 def start(program: Path) -> Iterator[StartAnswerer]:
-    """Start answerers; those that the test did not end must end well afterwards."""
-    made: list[Answerer] = []
+    """Start answerers, of which the test may end some."""
+    with ExitStack() as stack:
 
-    def start_one(**environment: str) -> Answerer:
-        made.append(Answerer(program, environment))
-        return made[-1]
+        def start_one(**environment: str) -> Answerer:
+            return stack.enter_context(running(program, **environment))
 
-    yield start_one
-    for answerer in made:
-        with answerer.process:
-            if answerer.process.returncode is None:
-                assert answerer.end() == (0, b"")
+        yield start_one
 
 
 @pytest.fixture

@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.answerer.conftest import HOSTNAME, Answerer, Reply, StartAnswerer
+from tests.answerer.conftest import HOSTNAME, Answerer, Reply, StartAnswerer, running
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=60, deadline=None)
+
+
+@pytest.fixture(scope="module")
+def answerer(program: Path) -> Iterator[Answerer]:
+    """One that all tests ask: to end takes it longer than to answer them."""
+    with running(program) as one:
+        yield one
 
 
 def get(path: str, *fields: str, version: str = "1.1") -> bytes:
