@@ -243,10 +243,10 @@ def test_a_killed_init_leaves_nothing(name: str) -> None:
         kept = spaces(pids)
         assert len(pids) > len(pods(lab, "web"))
         assert len(kept) > 3 * len(pods(lab, "web"))
+        assert netns_names(name) != []
         kill(init)
         gone_within(ENDED_S, name, pids, kept)
         assert host_links() == before
-        assert netns_names(name) != []
         leaves_nothing(name)
         assert requests.wait(world.TIMEOUT_S) == 128 + 9
     lab.up()

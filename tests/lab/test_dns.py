@@ -258,7 +258,7 @@ def refusals() -> list[tuple[str, bytes, int | None]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "wire", "code"), refusals())
+@pytest.mark.parametrize(("what", "wire", "code"), [pytest.param(*r, id=r[0]) for r in refusals()])
 def test_what_is_no_question_of_ours(what: str, wire: bytes, code: int | None) -> None:
     answer = respond(wire, names())
     assert (answer is None) == (code is None), what
