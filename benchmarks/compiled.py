@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -25,23 +26,24 @@ def compiled(name: str, sources: Sequence[Path], flags: Sequence[str] = ("-O2",)
     where = Path(tempfile.gettempdir(), f"netsim-bench-{name}-{digest.hexdigest()[:16]}")
     if where.exists():
         return where
-    fresh = where.with_suffix(".new")
+    fresh = where.with_suffix(f".{os.getpid()}")  # somebody else may be making the same
     done = subprocess.run(
-        [*command, *map(str, sources), "-o", str(fresh), "-lpthread"],
+        [*command, *map(str, sources), "-o", str(fresh), "-pthread"],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    for old in where.parent.glob(f"netsim-bench-{name}-*"):
-        if old != fresh:
-            old.unlink()
     fresh.rename(where)
+    for old in where.parent.glob(f"netsim-bench-{name}-{'[0-9a-f]' * 16}"):
+        if old != where:
+            old.unlink(missing_ok=True)
     return where
 
 
 def core(name: str) -> Path:
     """NAME.c of this folder with the data plane around it, except the engine, as in a release."""
     sources = [c for c in sorted(CSRC.glob("*.c")) if not c.stem.startswith("engine")]
-    return compiled(name, [HERE / f"{name}.c", HERE / "path_lab.c", *sources], RELEASE)
+    shared = compiled("core", [HERE / "path_lab.c", *sources], (*RELEASE, "-r"))
+    return compiled(name, [HERE / f"{name}.c", shared], RELEASE)
