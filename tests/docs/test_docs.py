@@ -37,7 +37,8 @@ def command(name: str) -> click.Command:
 
 def check(parsed: click.Command, args: list[str]) -> list[str]:
     """Parse arguments as the command does, run nothing; what is not options."""
-    context = click.Context(parsed, info_name=parsed.name)
+    root = click.Context(cli, **cli.context_settings)  # commands remember how help is asked for
+    context = click.Context(parsed, parent=root, info_name=parsed.name)
     given, rest, _ = parsed.make_parser(context).parse_args(args=list(args))
     for param in parsed.params:
         if isinstance(param, click.Option) and param.name in given and not param.is_flag:
