@@ -117,7 +117,7 @@ def test_one_byte_more_than_the_mtu_is_refused_at_the_sender(lab: Lab, theirs: S
     asked = f"df on\nsize {MTU - MTU_HEADERS + 1}\n"
     done = lab.run("ours", program("udp_client.py", kernel.POD, UDP_PORT), stdin=asked)
     assert done.stdout.split() == ["ok", "EMSGSIZE"]
-    ping = ["ping", "-c1", "-W2", "-M", "do", "-s", str(MTU - MTU_HEADERS + 1)]
+    ping = ["ping", "-c1", "-W0.2", "-M", "do", "-s", str(MTU - MTU_HEADERS + 1)]
     ours = lab.run("ours", [*ping, kernel.POD], check=False)
     assert "message too long, mtu=1450" in ours.stdout + ours.stderr
     back = theirs.run(*ping, OURS, check=False)
