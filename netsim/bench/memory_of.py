@@ -7,9 +7,12 @@ from pathlib import Path
 
 
 def pss_bytes(smaps_rollup: str) -> int:
-    """Of a /proc/PID/smaps_rollup: memory of its own and its share of what others map too."""
-    found = re.search(r"^Pss:\s+(\d+) kB", smaps_rollup, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    """Of a /proc/PID/smaps_rollup: memory of its own and its share of what others map too.
+
+    Without pages of files: a process's share of those changes as others that map them come and go.
+    """
+    found = re.findall(r"^Pss_(?:Anon|Shmem):\s+(\d+) kB", smaps_rollup, re.MULTILINE)
+    return sum(map(int, found)) * 1024
 
 
 def own_bytes(pid: int) -> int:

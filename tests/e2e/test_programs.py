@@ -10,6 +10,7 @@ import pytest
 
 from netsim import Lab
 from netsim.api.fields import mapping
+from netsim.lab.kernel_drops import parse_devices
 from netsim.lab.topology import Source
 from tests.e2e import world
 from tests.e2e.world import OVERHEAD, program
@@ -136,6 +137,11 @@ def received(lab: Lab, pod: str) -> tuple[int, int]:
     return int(numbers["InDatagrams"]), int(numbers["RcvbufErrors"])
 
 
+def dropped(lab: Lab, pod: str) -> int:
+    """Packets that a pod's eth0 had no room for: netsim was too slow to take them."""
+    return parse_devices(lab.run(pod, ["cat", "/proc/net/dev"]).stdout).get("eth0", 0)
+
+
 @pytest.mark.parametrize(
     ("size", "count"),
     [(64, 300), (1400, 300), (4000, 1500)],
@@ -144,14 +150,15 @@ def received(lab: Lab, pod: str) -> tuple[int, int]:
 def test_iperf3_moves_datagrams(network: Network, size: int, count: int) -> None:
     argv = ["iperf3", "-J", "-u", "-b", str(size * 8 * 1500), "-l", str(size)]
     argv += ["-n", str(size * count), "--client", IPERF]
-    before = received(network.lab, "iperf")
+    before, crowded = received(network.lab, "iperf"), dropped(network.lab, "client")
     end = json.loads(network.lab.run("client", argv).stdout)["end"]
     after = received(network.lab, "iperf")
     assert end["sum"]["packets"] >= count
     # iperf3 closes its socket on what is still under way when the client says that it is done
     assert sum(after) - sum(before) >= count // 2
-    # a pod's program may be too slow to read; nothing else loses a datagram
-    assert end["sum"]["lost_packets"] <= after[1] - before[1]
+    # on a busy machine programs, or netsim, may be too slow to read; nothing else loses a datagram
+    slow = after[1] - before[1] + dropped(network.lab, "client") - crowded
+    assert end["sum"]["lost_packets"] <= slow
 
 
 def test_dig_and_the_resolver_are_answered_by_a_udp_service(network: Network) -> None:
