@@ -51,11 +51,10 @@ static inline bool head_is_fragment(const struct head *h)
 /* A ones' complement sum of all ones is a multiple of 65535; of 2^64 - 1 it may be taken first. */
 static inline bool head_sums_up(const struct head *h)
 {
-	uint64_t sum = h->first + h->second;
+	uint64_t rest = (uint64_t)head_src(h) + h->dst + (uint32_t)h->second;
+	uint64_t sum = h->first + rest;
 
-	sum += sum < h->second;
-	sum += h->dst;
-	sum += sum < h->dst;
+	sum += sum < rest;
 	return sum % UINT16_MAX == 0;
 }
 

@@ -131,6 +131,7 @@ def oddities() -> dict[str, list[bytes]]:
         "tunnel-no-pod": [record(WIRE, tunnel(udp(REMOTE, "10.244.1.9")))],
         "tunnel-iface": [record(TUNNEL, udp("10.244.1.0", REMOTE))],
         "truncated": [record(POD0, bytes(udp(A, B))[:27], 0)],
+        "stub": [record(POD0, bytes(udp(A, B))[:15], 0)],
     }
 
 
