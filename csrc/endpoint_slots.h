@@ -43,8 +43,12 @@ size_t endpoint_slots_bytes(const struct endpoint_slots *s);
 static inline bool endpoint_slot_alive(const struct endpoint_slots *s, uint32_t slot,
 				       uint32_t generation)
 {
-	return slot < ENDPOINT_SLOTS_MAX &&
-	       atomic_load_explicit(&s->generations[slot], memory_order_acquire) == generation;
+	if (slot >= ENDPOINT_SLOTS_MAX)
+		return false;
+	if (LIKELY(atomic_load_explicit(&s->generations[slot], memory_order_relaxed) == generation))
+		return true;
+	/* who looks for another one must see what took its place */
+	return atomic_load_explicit(&s->generations[slot], memory_order_acquire) == generation;
 }
 
 #endif

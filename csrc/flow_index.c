@@ -87,19 +87,36 @@ static void overflow_give(struct flow_index *x, uint32_t n)
 	x->overflow_free = n;
 }
 
-static int chain_add(struct flow_index *x, struct bucket *b, uint8_t tag, uint32_t name)
+/* Goes on in overflow buckets. By itself, as is growth: what hardly any addition needs takes no
+ * room on the stack of all.
+ */
+__attribute__((noinline)) static int overflow_add(struct flow_index *x, struct bucket *b,
+						  uint8_t tag, uint32_t name)
 {
-	unsigned count = bucket_count(b);
+	unsigned count;
 
-	while (UNLIKELY(count == BUCKET_ENTRIES)) {
+	do {
 		if (!bucket_overflow(b))
 			write24(b->overflow, overflow_take(x));
 		if (!bucket_overflow(b))
 			return -ENOSPC;
 		b = &x->overflow[bucket_overflow(b)];
 		count = bucket_count(b);
-	}
+	} while (count == BUCKET_ENTRIES);
 	entry_write(b, count, tag, name);
+	x->entries++;
+	return 0;
+}
+
+static inline int entry_add(struct flow_index *x, uint32_t hash, uint8_t tag, uint32_t name)
+{
+	struct bucket *b = bucket_of(x, hash);
+	unsigned count = bucket_count(b);
+
+	if (UNLIKELY(count == BUCKET_ENTRIES))
+		return overflow_add(x, b, tag, name);
+	entry_write(b, count, tag, name);
+	x->entries++;
 	return 0;
 }
 
@@ -109,13 +126,14 @@ static void bucket_scatter(struct flow_index *x, const struct bucket *b,
 {
 	unsigned count = bucket_count(b);
 
+	x->entries -= count;
 	for (unsigned i = 0; i < count; i++)
 		names->prefetch(names->context, bucket_name(b, i));
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t hash = names->hash(names->context, bucket_name(b, i));
 
 		/* can not fail: the chains of both halves need no more buckets than the one did */
-		(void)chain_add(x, bucket_of(x, hash), b->tag[i], bucket_name(b, i));
+		(void)entry_add(x, hash, b->tag[i], bucket_name(b, i));
 	}
 }
 
@@ -137,25 +155,29 @@ static void split_next(struct flow_index *x, const struct flow_index_names *name
 	}
 }
 
-static void grow(struct flow_index *x, const struct flow_index_names *names)
+static bool is_growing(const struct flow_index *x)
 {
 	size_t size = (size_t)x->mask + 1;
 
-	if (!x->split && (x->entries <= size * BUCKET_FILL || size >= x->size_max))
-		return;
+	return x->split || (x->entries > size * BUCKET_FILL && size < x->size_max);
+}
+
+__attribute__((noinline)) static int grow_and_add(struct flow_index *x, uint32_t hash,
+						  uint32_t name,
+						  const struct flow_index_names *names)
+{
 	for (unsigned i = 0; i < SPLITS_PER_ADD; i++)
 		if (i == 0 || x->split)
 			split_next(x, names);
+	return entry_add(x, hash, flow_index_tag(hash), name);
 }
 
 int flow_index_add(struct flow_index *x, uint32_t hash, uint32_t name,
 		   const struct flow_index_names *names)
 {
-	grow(x, names);
-	if (chain_add(x, bucket_of(x, hash), flow_index_tag(hash), name))
-		return -ENOSPC;
-	x->entries++;
-	return 0;
+	if (UNLIKELY(is_growing(x)))
+		return grow_and_add(x, hash, name, names);
+	return entry_add(x, hash, flow_index_tag(hash), name);
 }
 
 /* The bucket of a chain that holds an entry, and its place in it. */

@@ -98,11 +98,6 @@ static inline uint8_t flow_index_tag(uint32_t hash)
 	return (uint8_t)(tag + !tag);
 }
 
-static inline uint32_t bucket_read24(const uint8_t *at)
-{
-	return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16;
-}
-
 static inline uint32_t bucket_name(const struct bucket *b, unsigned i)
 {
 	uint32_t word; /* one byte more than the name, which is still the bucket's */
@@ -114,7 +109,10 @@ static inline uint32_t bucket_name(const struct bucket *b, unsigned i)
 
 static inline uint32_t bucket_overflow(const struct bucket *b)
 {
-	return bucket_read24(b->overflow);
+	uint32_t word; /* the bucket's last, whose lowest byte is a name's */
+
+	memcpy(&word, (const char *)(b + 1) - sizeof(word), sizeof(word));
+	return word >> 8;
 }
 
 /* Bit i is set if entry i has the tag. */
@@ -122,8 +120,9 @@ static inline uint32_t bucket_match(const struct bucket *b, uint8_t tag)
 {
 #ifdef __SSE2__
 	const __m128i all = _mm_load_si128((const __m128i *)(const void *)b->tag);
+	const __m128i tags = _mm_set1_epi32((int)(tag * UINT32_C(0x01010101)));
 
-	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_set1_epi8((char)tag)));
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(all, tags));
 #else
 	uint32_t m = 0;
 

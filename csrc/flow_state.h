@@ -102,8 +102,7 @@ static_assert(offsetof(struct flow, state) == offsetof(struct flow, commit) + 2 
 /**
  * flow_tcp_goes_on() - flow_advance() for an ACK of an assured TCP connection, that is not over
  *
- * It changes nothing but the time. Return: false, and nothing is done, for all others, and if the
- * flow is not whole (flow_table_confirm()).
+ * It changes nothing but the time. Return: false, and nothing is done, for all others.
  */
 static inline bool flow_tcp_goes_on(struct flow *f, uint8_t tcp_flags, uint64_t now_ns)
 {

@@ -64,6 +64,7 @@ int flow_table_new(struct flow_table **out, struct flow_arena *arena, uint64_t o
 	t->owner = owner;
 	t->seed = seed;
 	t->barren_ns = UINT64_MAX;
+	t->names = (struct flow_index_names){name_hash, names_prefetch, t};
 	t->chunks = calloc(chunks_max(max), sizeof(struct flow *));
 	if (!t->chunks || flow_index_init(&t->index, 2 * max)) {
 		free(t->chunks);
@@ -120,6 +121,7 @@ static void record_give(struct flow_table *t, uint32_t record)
 	struct flow *f = flow_at(t, record);
 
 	commit_set(f, 0);
+	f->expires_ns = 0; /* for flow_table_confirm() */
 	f->service = t->free;
 	t->free = record;
 }
@@ -150,15 +152,13 @@ static uint32_t record_take(struct flow_table *t)
 	return t->end++;
 }
 
-static int record_index(struct flow_table *t, uint32_t record, const struct flow_pair *pair)
+static inline int record_index(struct flow_table *t, uint32_t record, const struct flow_pair *pair)
 {
-	const struct flow_index_names names = {
-	    .hash = name_hash, .prefetch = names_prefetch, .context = t};
-	int err = flow_index_add(&t->index, pair->original_hash, name_of(record, false), &names);
+	int err = flow_index_add(&t->index, pair->original_hash, name_of(record, false), &t->names);
 
 	if (err || flow_key_equal(&pair->original, &pair->reply))
 		return err;
-	err = flow_index_add(&t->index, pair->reply_hash, name_of(record, true), &names);
+	err = flow_index_add(&t->index, pair->reply_hash, name_of(record, true), &t->names);
 	if (err)
 		flow_index_remove(&t->index, pair->original_hash, name_of(record, false));
 	return err;

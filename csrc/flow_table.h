@@ -56,6 +56,7 @@ struct flow_table {
 	uint64_t owner;
 	uint64_t seed;
 	struct flow_keeper keeper;
+	struct flow_index_names names;
 };
 
 /* A name in the index: a record's number and the direction. */
@@ -170,13 +171,13 @@ static inline struct flow_guess flow_table_guess(const struct flow_table *t, uin
 /**
  * flow_table_confirm() - Whether a guess was right, and the flow is alive
  *
- * Flows may have been removed since the guess, not inserted. If not, flow_table_find() knows.
+ * Flows may have been removed since the guess, not inserted; a removed one has expired. If not,
+ * flow_table_find() knows.
  */
 static inline bool flow_table_confirm(const struct flow *f, bool reply, const struct flow_key *key,
 				      uint64_t now_ns)
 {
-	return flow_key_equal(flow_named_key(f, reply), key) && f->commit == FLOW_COMMIT &&
-	       f->expires_ns > now_ns;
+	return flow_key_equal(flow_named_key(f, reply), key) && f->expires_ns > now_ns;
 }
 
 /* The two keys of a flow to be and their hashes. */

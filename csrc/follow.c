@@ -4,7 +4,7 @@
 
 #include "icmp_quote.h"
 
-bool follow_begins(const struct packet *p, enum flow_state *state)
+bool follow_begins_any(const struct packet *p, enum flow_state *state)
 {
 	if (p->flags & PACKET_FRAGMENT_LATER)
 		return false;

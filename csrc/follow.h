@@ -14,12 +14,21 @@ static inline uint8_t packet_tcp_flags(const struct packet *p)
 	return ((const struct tcp_hdr *)(const void *)packet_l4(p))->flags;
 }
 
+/* Of all packets but whole datagrams. */
+bool follow_begins_any(const struct packet *p, enum flow_state *state);
+
 /**
  * follow_begins() - Whether a packet can begin a connection, and in which state
  *
  * Not: later fragments, ICMP answers, and what flow_first_state() refuses.
  */
-bool follow_begins(const struct packet *p, enum flow_state *state);
+static inline bool follow_begins(const struct packet *p, enum flow_state *state)
+{
+	if (p->key.proto != PROTO_UDP || UNLIKELY(p->flags & PACKET_FRAGMENT_LATER))
+		return follow_begins_any(p, state);
+	*state = FLOW_NEW;
+	return true;
+}
 
 /* The packet takes the flow's decision; p->reply says in which direction it travels. */
 static inline void follow_flow(struct packet *p, const struct flow *f)

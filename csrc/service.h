@@ -23,6 +23,23 @@ struct service_key {
 };
 static_assert(sizeof(struct service_key) == 24, "service keys are compared as three words");
 
+/* What a packet asks for: port and protocol follow each other in its key too. Made of words, which
+ * is how it is hashed next (struct flow_words says why).
+ */
+static inline struct service_key service_key_of(const struct flow_key *k)
+{
+	const uint64_t words[] = {flow_key_word(k, 2), flow_key_word(k, 3),
+				  flow_key_word(k, 4) >> 16};
+	struct service_key out;
+
+	static_assert(offsetof(struct flow_key, dst) == 16, "words 2 and 3");
+	static_assert(offsetof(struct flow_key, dport) == 34 &&
+			  offsetof(struct flow_key, proto) == 36,
+		      "word 4 but its first 16 bits");
+	memcpy(&out, words, sizeof(out));
+	return out;
+}
+
 struct endpoint {
 	struct addr addr;
 	be16 port;

@@ -15,7 +15,7 @@ enum { UDP_RACE_NS = 100000 }; /* since the last packet */
 /* P-81: a connection to what was no service when it began, and is one now. */
 static bool superseded(const struct stage_ctx *ctx, const struct packet *p, struct flow *f)
 {
-	const struct service_key key = {p->key.dst, p->key.dport, p->key.proto, {0}};
+	const struct service_key key = service_key_of(&p->key);
 	uint64_t hash = service_table_hash(ctx->services, &key);
 
 	if (node_frontend(ctx->node, ctx->services, &key, hash))
@@ -185,8 +185,7 @@ static inline bool goes_on(const struct stage_ctx *ctx, struct packet *p, struct
 	struct flow *f = g.flow;
 
 	if (UNLIKELY(packet_is_odd(p)) || UNLIKELY(!f) ||
-	    UNLIKELY(!flow_key_equal(flow_named_key(f, g.reply), &p->key)) ||
-	    UNLIKELY(f->expires_ns <= ctx->now_ns))
+	    UNLIKELY(!flow_table_confirm(f, g.reply, &p->key, ctx->now_ns)))
 		return false;
 	p->reply = g.reply;
 	if (p->key.proto == PROTO_TCP) {
@@ -194,9 +193,8 @@ static inline bool goes_on(const struct stage_ctx *ctx, struct packet *p, struct
 
 		if (UNLIKELY(!flow_tcp_goes_on(f, tcp->flags, ctx->now_ns)))
 			return false;
-	} else if (p->key.proto != PROTO_UDP || UNLIKELY(f->commit != FLOW_COMMIT) ||
-		   UNLIKELY(stale(ctx, p, f)) || unconfirmed(ctx, p, f) ||
-		   UNLIKELY(!flow_udp_goes_on(f, g.reply, ctx->now_ns))) {
+	} else if (p->key.proto != PROTO_UDP || UNLIKELY(stale(ctx, p, f)) ||
+		   unconfirmed(ctx, p, f) || UNLIKELY(!flow_udp_goes_on(f, g.reply, ctx->now_ns))) {
 		return false;
 	}
 	follow_flow(p, f);

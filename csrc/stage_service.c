@@ -288,9 +288,8 @@ static void begin_finds(const struct stage_ctx *ctx, const struct batch *b, stru
 {
 	for (uint64_t left = b->fresh; left; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(left);
-		const struct flow_key *k = &b->pkt[i]->key;
 
-		finds->key[i] = (struct service_key){k->dst, k->dport, k->proto, {0}};
+		finds->key[i] = service_key_of(&b->pkt[i]->key);
 		finds->hash[i] = service_table_hash(ctx->services, &finds->key[i]);
 		service_table_prefetch(ctx->services, finds->hash[i]);
 	}
