@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -15,19 +14,23 @@ _LENGTHS = frozenset(str(length) for length in range(IPV4_BITS + 1))
 
 def parse_address(text: str) -> int:
     """An IPv4 address in dotted form (no leading zeros) as an integer; ValueError otherwise."""
+    return int.from_bytes(pack_address(text), "big")
+
+
+def pack_address(text: str) -> bytes:
+    """The same as four bytes in network order."""
     try:
-        return int.from_bytes(_packed(text), "big")
+        return _packed(text)
     except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate in the text
         raise ValueError(f"{text!r} is not an IPv4 address") from None
 
 
-def parse_addresses(texts: Collection[str]) -> tuple[int, ...]:
+def pack_addresses(texts: Collection[str]) -> list[bytes]:
     """The same of many at once."""
     try:
-        packed = b"".join(map(_packed, texts))
+        return list(map(_packed, texts))
     except (OSError, TypeError, ValueError):
-        return tuple([parse_address(text) for text in texts])  # which says of which one
-    return struct.unpack(f"!{len(texts)}I", packed)
+        return [pack_address(text) for text in texts]  # which says of which one
 
 
 def format_address(address: int) -> str:

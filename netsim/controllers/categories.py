@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from netsim.api.fields import Json, items, mapping, text
-from netsim.dataplane.rows import EVERY, FIRST_SET, NONE, Choice, EndpointRow
+from netsim.dataplane.rows import EVERY, FIRST_SET, NONE, Choice
 
 # An endpoint's conditions as bits (P-50), so that of two for one address the greater number counts:
 # one that stays before one that terminates (P-24), then a ready one.
@@ -31,9 +31,9 @@ NOWHERE = Place()
 
 
 class Known(NamedTuple):
-    """An endpoint as the proxy knows it."""
+    """An endpoint as the proxy knows it, packed."""
 
-    row: EndpointRow
+    packed: bytes
     bits: int
     place: Place = NOWHERE
 
@@ -100,7 +100,7 @@ class Sets:
     def __init__(self, known: Sequence[Known]) -> None:
         """`known` in the row's order."""
         self.known = known
-        self._at = {e.row: position for position, e in enumerate(known)}
+        self._at = {e.packed: position for position, e in enumerate(known)}
         self._numbers: dict[tuple[int, ...], int] = {
             tuple(range(len(known))): EVERY,
             (): NONE if known else EVERY,
@@ -109,7 +109,7 @@ class Sets:
 
     def number(self, members: Iterable[Known]) -> int:
         """The number of a set."""
-        positions = tuple([self._at[e.row] for e in members])
+        positions = tuple([self._at[e.packed] for e in members])
         if positions not in self._numbers:
             self._numbers[positions] = FIRST_SET + len(self.sets)
             self.sets.append(positions)

@@ -26,6 +26,7 @@ from netsim.dataplane.rows import (
     NodeRow,
     ServiceKey,
     ServiceRow,
+    pack_endpoints,
 )
 from netsim.store.base import View
 
@@ -123,8 +124,9 @@ def _row(key: ServiceKey, of_nodes: Mapping[str, EndpointRow]) -> ServiceRow:
     (protocol,) = (name for name, number in PROTOCOLS.items() if number == key.proto)
     name = f"hostPort {format_address(key.addr)}:{key.port} {protocol}"
     if not LOOPBACK.contains(key.addr):
-        return ServiceRow(*key, 0, name, 0, tuple(of_nodes.values()), is_host_port=True)
-    endpoints = tuple(sorted(of_nodes.values()))
+        return ServiceRow(*key, 0, name, 0, pack_endpoints(of_nodes.values()), is_host_port=True)
+    endpoints = sorted(of_nodes.values())
     own = Choice(NONE, tuple((n, FIRST_SET + endpoints.index(e)) for n, e in of_nodes.items()))
     sets = tuple((at,) for at in range(len(endpoints)))
-    return ServiceRow(*key, 0, name, 0, endpoints, sets, own, own, is_host_port=True)
+    packed = pack_endpoints(endpoints)
+    return ServiceRow(*key, 0, name, 0, packed, sets, own, own, is_host_port=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from netsim.api.addresses import parse_address, parse_addresses
+from netsim.api.addresses import pack_address, pack_addresses
 from netsim.api.fields import Json, items, number, text
 from netsim.api.meta import ObjectKey, labels_of, name_of
 from netsim.controllers.categories import (
@@ -37,10 +37,10 @@ from netsim.dataplane.rows import (
     NOBODY,
     PROTOCOLS,
     Choice,
-    EndpointRow,
     ServiceKey,
     ServiceRow,
-    endpoint_rows,
+    pack_endpoint,
+    pack_port,
 )
 from netsim.maps import SharedMap
 from netsim.store.base import View
@@ -53,8 +53,8 @@ class PortName(NamedTuple):
     protocol: str
 
 
-Members = Mapping[int, int]
-"""Endpoints of a slice: conditions by address."""
+Members = Mapping[bytes, int]
+"""Endpoints of a slice: conditions by address, which is packed."""
 
 
 class Slice(NamedTuple):
@@ -68,13 +68,13 @@ class Slice(NamedTuple):
     hinted: bool
     source: Json
 
-    def places(self) -> Mapping[int, Place]:
+    def places(self) -> Mapping[bytes, Place]:
         """Where the endpoints are; of two with one address where the one is that counts."""
-        found: dict[int, Place] = {}
+        found: dict[bytes, Place] = {}
         for endpoint in items(self.source, "endpoints"):
             addresses = endpoint.get("addresses")
             if isinstance(addresses, list) and addresses:
-                addr = parse_address(addresses[0])
+                addr = pack_address(addresses[0])
                 if self.members[addr] == condition_bits(endpoint):
                     found.setdefault(addr, place_of(endpoint))
         return found
@@ -90,7 +90,7 @@ def sound_members(endpoints: Sequence[Json]) -> Members | None:
         ]
     except (KeyError, IndexError, TypeError):
         return None
-    return dict.fromkeys(parse_addresses(first), ALL_BITS) if len(first) == len(endpoints) else None
+    return dict.fromkeys(pack_addresses(first), ALL_BITS) if len(first) == len(endpoints) else None
 
 
 def read_slice(slice_: Json) -> Slice:
@@ -105,13 +105,13 @@ def read_slice(slice_: Json) -> Slice:
     endpoints = items(slice_, "endpoints")
     if (sound := sound_members(endpoints)) is not None:
         return Slice(ports, sound, hinted=False, source=slice_)
-    members: dict[int, int] = {}
+    members: dict[bytes, int] = {}
     hinted = False
     for endpoint in endpoints:
         addresses = endpoint.get("addresses")
         if isinstance(addresses, list) and addresses:
             bits = condition_bits(endpoint)
-            addr = parse_address(addresses[0])
+            addr = pack_address(addresses[0])
             members[addr] = bits if addr not in members else max(bits, members[addr])
             hinted = hinted or "hints" in endpoint
     return Slice(ports, members, hinted, slice_)
@@ -120,43 +120,44 @@ def read_slice(slice_: Json) -> Slice:
 class Targets(NamedTuple):
     """The fields of a row that say where it sends."""
 
-    endpoints: tuple[EndpointRow, ...] = ()
+    packed_endpoints: bytes = b""
     sets: tuple[tuple[int, ...], ...] = ()
     cluster: Choice = EVERYWHERE
     local: Choice = EVERYWHERE
 
 
-def plain_targets(members: Iterable[tuple[EndpointRow, int]]) -> Targets:
-    """Where nobody has endpoints of its own. `members` are (endpoint, conditions)."""
+def plain_targets(members: Iterable[tuple[bytes, int]]) -> Targets:
+    """Where nobody has endpoints of its own. `members` are (packed endpoint, conditions)."""
     known = sorted([m for m in members if is_served(m[1])])
-    rows = tuple([row for row, _ in known])
+    packed = b"".join([endpoint for endpoint, _ in known])
     usable = [i for i, (_, bits) in enumerate(known) if bits & READY]
     usable = usable or [i for i, (_, bits) in enumerate(known) if is_fallback(bits)]
     if len(usable) == len(known):
-        return Targets(rows)
+        return Targets(packed)
     if not usable:
-        return Targets(rows, (), NOBODY, NOBODY)
-    return Targets(rows, (tuple(usable),), Choice(FIRST_SET))
+        return Targets(packed, (), NOBODY, NOBODY)
+    return Targets(packed, (tuple(usable),), Choice(FIRST_SET))
 
 
 def placed_targets(
     slices: Iterable[Slice], port: PortName, terms: Terms, zones: Mapping[str, str]
 ) -> Targets:
     """Where some nodes have endpoints of their own: by a policy, or by hints and `zones`."""
-    merged: dict[EndpointRow, Known] = {}
+    merged: dict[bytes, Known] = {}
     for slice_ in slices:
         places, target = slice_.places(), slice_.ports[port]
         for addr, bits in slice_.members.items():
-            row = EndpointRow(addr, target)
-            if row not in merged or merged[row].bits < bits:
-                merged[row] = Known(row, bits, places[addr])
-    sets = Sets([merged[row] for row in sorted(merged) if is_served(merged[row].bits)])
+            packed = pack_endpoint(addr, target)
+            if packed not in merged or merged[packed].bits < bits:
+                merged[packed] = Known(packed, bits, places[addr])
+    sets = Sets([merged[each] for each in sorted(merged) if is_served(merged[each].bits)])
     cluster = sets.cluster(zones)
     if terms.internal_local or terms.external_local:
         local = sets.local()
     else:
         local = NOBODY if cluster == NOBODY else EVERYWHERE
-    return Targets(tuple([e.row for e in sets.known]), tuple(sets.sets), cluster, local)
+    packed = b"".join([e.packed for e in sets.known])
+    return Targets(packed, tuple(sets.sets), cluster, local)
 
 
 def targets(
@@ -169,13 +170,13 @@ def targets(
     if len(found) == 1:
         target, only = found[0].ports[port], found[0].members
         if min(only.values(), default=0) == ALL_BITS:
-            return Targets(endpoint_rows(sorted(only), target))
-        return plain_targets([(EndpointRow(addr, target), bits) for addr, bits in only.items()])
-    merged: dict[EndpointRow, int] = {}
+            return Targets(pack_port(sorted(only), target))
+        return plain_targets([(pack_endpoint(addr, target), bits) for addr, bits in only.items()])
+    merged: dict[bytes, int] = {}
     for slice_ in found:
         for addr, bits in slice_.members.items():
-            row = EndpointRow(addr, slice_.ports[port])
-            merged[row] = max(bits, merged.get(row, 0))
+            packed = pack_endpoint(addr, slice_.ports[port])
+            merged[packed] = max(bits, merged.get(packed, 0))
     return plain_targets(merged.items())
 
 

@@ -38,14 +38,14 @@ class Relays:
         return self.wanted != before
 
     def row(
-        self, service: int, protocol: str, slices: Iterable[tuple[int, Mapping[int, int]]]
+        self, service: int, protocol: str, slices: Iterable[tuple[int, Mapping[bytes, int]]]
     ) -> RelayRow | None:
         """How a service port is relayed; None: it is not. Slices: target port, conditions."""
         port = self.take(service) if protocol in PROTOCOLS else 0
         if not port:
             return None
         found = {
-            EndpointRow(addr, target)
+            EndpointRow(int.from_bytes(addr, "big"), target)
             for target, members in slices
             for addr, bits in members.items()
             if bits & READY

@@ -7,10 +7,9 @@ NamedTuples, because they are made by the hundred thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import repeat
+from struct import Struct
 from typing import NamedTuple
 
 PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17, "SCTP": 132}
@@ -23,12 +22,34 @@ class EndpointRow(NamedTuple):
     port: int
 
 
-_endpoint_row = partial(tuple.__new__, EndpointRow)  # in a third less time than by its fields
+# A packed endpoint: 16 bytes of address (IPv4 mapped into IPv6, as in the C core) and the port, in
+# network order, so that packed endpoints sort as endpoints do.
+_PACKED = Struct("!QQH")
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
-def endpoint_rows(addrs: Iterable[int], port: int) -> tuple[EndpointRow, ...]:
-    """One port of many addresses."""
-    return tuple(map(_endpoint_row, zip(addrs, repeat(port), strict=False)))
+def pack_endpoint(addr: bytes, port: int) -> bytes:
+    """An endpoint with four bytes of address."""
+    return _MAPPED + addr + port.to_bytes(2, "big")
+
+
+def pack_port(addrs: Collection[bytes], port: int) -> bytes:
+    """One port of many addresses, of four bytes each."""
+    end = port.to_bytes(2, "big")
+    return _MAPPED + (end + _MAPPED).join(addrs) + end if addrs else b""
+
+
+def pack_endpoints(rows: Iterable[EndpointRow]) -> bytes:
+    """Endpoints as a ServiceRow has them."""
+    low = (1 << 64) - 1
+    wide = [(addr if addr >> 32 else addr | 0xFFFF << 32, port) for addr, port in rows]
+    return b"".join([_PACKED.pack(addr >> 64, addr & low, port) for addr, port in wide])
+
+
+def unpack_endpoints(packed: bytes) -> tuple[EndpointRow, ...]:
+    """What was packed."""
+    wide = [(high << 64 | low, port) for high, low, port in _PACKED.iter_unpack(packed)]
+    return tuple([EndpointRow(a & 0xFFFFFFFF if a >> 32 == 0xFFFF else a, p) for a, p in wide])
 
 
 class ServiceKey(NamedTuple):
@@ -74,10 +95,11 @@ class ServiceRow(NamedTuple):
     """One service port. `id` is stable for the life of the service port; `name` is for people.
 
     `affinity_s` is sessionAffinityConfig's timeout in seconds, 0 without affinity. `endpoints` are
-    those that anybody may send to and those whose connections go on; `sets` are positions among
-    them. `cluster` and `local` say which set a node has under each traffic policy; the policies are
-    Local where `internal_local` (cluster IP) and `external_local` (`frontends`) say so, and `local`
-    is not asked otherwise. Nobody is sent anywhere if both are NOBODY. `ranges`
+    those that anybody may send to and those whose connections go on, kept in one piece as
+    `packed_endpoints` because they are so many; `sets` are positions among them. `cluster` and
+    `local` say which set a node has under each traffic policy; the policies are Local where
+    `internal_local` (cluster IP) and `external_local` (`frontends`) say so, and `local` is not
+    asked otherwise. Nobody is sent anywhere if both are NOBODY. `ranges`
     (prefix, length) are who may use load balancers' addresses, empty for everybody. Nodes that
     relay look at `relay` only, and do not serve what has none.
 
@@ -91,7 +113,7 @@ class ServiceRow(NamedTuple):
     id: int
     name: str
     affinity_s: int
-    endpoints: tuple[EndpointRow, ...]
+    packed_endpoints: bytes
     sets: tuple[tuple[int, ...], ...] = ()
     cluster: Choice = EVERYWHERE
     local: Choice = EVERYWHERE
@@ -107,13 +129,19 @@ class ServiceRow(NamedTuple):
         """The key that the data plane finds this row by."""
         return ServiceKey(self.addr, self.port, self.proto)
 
+    @property
+    def endpoints(self) -> tuple[EndpointRow, ...]:
+        """The endpoints one by one."""
+        return unpack_endpoints(self.packed_endpoints)
+
     def usable(self, node: str = "", *, local: bool = False) -> tuple[EndpointRow, ...]:
         """The endpoints that a node sends to, under policy Cluster or Local."""
         choice = self.local if local else self.cluster
         number = dict(choice.nodes).get(node, choice.otherwise)
         if number < FIRST_SET:
             return self.endpoints if number == EVERY else ()
-        return tuple([self.endpoints[at] for at in self.sets[number - FIRST_SET]])
+        endpoints = self.endpoints
+        return tuple([endpoints[at] for at in self.sets[number - FIRST_SET]])
 
 
 class ProxyRow(NamedTuple):

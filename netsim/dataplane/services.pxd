@@ -2,19 +2,28 @@
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from netsim.dataplane cimport convert, core
 
 
-cdef inline bytearray to_endpoints(core.service_spec *spec, tuple rows):
-    made = bytearray(len(rows) * sizeof(core.endpoint_spec))
+cdef enum:
+    ENDPOINT_BYTES = 18  # packed: address and port, already in network order
+
+
+cdef inline bytearray to_endpoints(core.service_spec *spec, bytes packed):
+    if len(packed) % ENDPOINT_BYTES:
+        raise ValueError(f"{len(packed)} bytes of endpoints")
+    cdef size_t count = len(packed) // ENDPOINT_BYTES
+    cdef const char *at = packed
+    made = bytearray(count * sizeof(core.endpoint_spec))
     cdef core.endpoint_spec *out = <core.endpoint_spec *>PyByteArray_AS_STRING(made)
     spec.endpoints = out
-    spec.count = len(rows)
-    for row in rows:
-        out.addr = convert.to_addr(row.addr)
-        out.port = core.to_be16(row.port)
+    spec.count = count
+    for _ in range(count):
+        memcpy(&out.addr, at, sizeof(out.addr))
+        memcpy(&out.port, at + sizeof(out.addr), sizeof(out.port))
+        at += ENDPOINT_BYTES
         out += 1
     return made
 
@@ -93,7 +102,7 @@ cdef inline list to_service(core.service_spec *spec, object row, dict numbers):
     spec.flags = core.FRONTEND_LOCAL if row.internal_local else 0
     if row.is_host_port:
         spec.flags = core.FRONTEND_EXTERNAL | core.FRONTEND_LOCAL | core.FRONTEND_HOST
-    kept = [to_endpoints(spec, row.endpoints)]
+    kept = [to_endpoints(spec, row.packed_endpoints)]
     if row.relay is not None:
         spec.relay_port = core.to_be16(row.relay.port)
     if row.sets:

@@ -11,6 +11,7 @@ from netsim.dataplane.rows import (
     PodRow,
     ServiceRow,
     Tables,
+    pack_endpoints,
 )
 
 MTU = 1450
@@ -56,8 +57,8 @@ def path(number: int) -> PathRow:
 
 
 def service(*endpoints: PodRow, affinity_s: int = 0) -> ServiceRow:
-    rows = tuple(EndpointRow(p.addr, 8080) for p in endpoints)
-    return ServiceRow(SERVICE, 80, 6, 7, "default/web:http", affinity_s, rows)
+    packed = pack_endpoints(EndpointRow(p.addr, 8080) for p in endpoints)
+    return ServiceRow(SERVICE, 80, 6, 7, "default/web:http", affinity_s, packed)
 
 
 def whole(nodes: int = 2, pods: int = 2) -> Tables:

@@ -15,6 +15,7 @@ from netsim.dataplane.rows import (
     RelayRow,
     ServiceRow,
     Tables,
+    pack_endpoints,
 )
 
 NODES = ("n1", "n2", "n3")
@@ -70,7 +71,7 @@ def service_rows(draw: st.DrawFn, number: int) -> ServiceRow:
         number + 1,
         f"default/s{number}",
         draw(st.sampled_from([0, 10800])),
-        tuple(sorted(endpoints)),
+        pack_endpoints(sorted(endpoints)),
         relay=relay,
     )
 

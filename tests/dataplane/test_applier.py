@@ -15,7 +15,15 @@ from scapy.layers.inet import ICMP, IP, UDP
 from netsim.dataplane._core import Engine
 from netsim.dataplane.applier import Applier, Steps, steps
 from netsim.dataplane.plan import plan
-from netsim.dataplane.rows import Changes, FrontendRow, LabRow, PodRow, ServiceRow, Tables
+from netsim.dataplane.rows import (
+    Changes,
+    FrontendRow,
+    LabRow,
+    PodRow,
+    ServiceRow,
+    Tables,
+    pack_endpoints,
+)
 from tests.dataplane.lab import SERVICE, node, path, peer, pod, service, whole
 from tests.dataplane.sandboxes import Sandboxes, sandboxes
 from tests.dataplane.strategies import tables
@@ -103,7 +111,9 @@ def test_changes_of_services_take_effect_together(
     first, second = with_port(web, 80, 30080), with_port(web, 81, 30080)
     assert applied(first) == ["services_begin", "service_set", "services_end"]
     assert applied(second) == ["services_begin", "service_remove", "service_set", "services_end"]
-    bad = with_port(web, 82)._replace(name="default/bad", endpoints=web.endpoints[:1] * 2)
+    bad = with_port(web, 82)._replace(
+        name="default/bad", packed_endpoints=pack_endpoints(web.endpoints[:1] * 2)
+    )
     assert applied(first, bad)[-1] == "services_end"
     assert {row.key for row in lab.applier.services.values()} == {first.key}
     assert lab.engine.info().services == 1

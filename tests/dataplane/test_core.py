@@ -217,7 +217,8 @@ BAD_SERVICES: list[tuple[str, ServiceRow]] = [
     ("Invalid argument", service(POD1)._replace(port=0)),
     ("too large", service(POD1)._replace(port=65536)),
     ("negative", service(POD1)._replace(affinity_s=-1)),
-    ("NoneType", service(POD1)._replace(endpoints=None)),  # type: ignore[arg-type]
+    ("NoneType", service(POD1)._replace(packed_endpoints=None)),  # type: ignore[arg-type]
+    ("17 bytes", service(POD1)._replace(packed_endpoints=bytes(17))),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netsim.api.meta import ObjectKey
 from netsim.controllers.changes import Tracker
 from netsim.controllers.slices import SERVICE_NAME, TRIGGER_TIME
-from netsim.dataplane.rows import FIRST_SET, NONE, Choice, EndpointRow, ServiceRow
+from netsim.dataplane.rows import FIRST_SET, NONE, Choice, EndpointRow, ServiceRow, pack_endpoints
 from netsim.lab.exposition import Histogram, labelled
 from netsim.lab.proxy_metrics import ProxyMetrics, without_local_endpoints
 from netsim.store.base import Create, Delete, Update
@@ -103,7 +103,7 @@ def row(
         1,
         "a",
         0,
-        endpoints,
+        pack_endpoints(endpoints),
         ((0,),) if endpoints else (),
         local=local,
         internal_local=internal,

@@ -91,7 +91,7 @@ def node(name: str, *, relays: bool = True) -> NodeRow:
 
 
 def service(number: int, port: int = 12000, addr: int = 1) -> ServiceRow:
-    row = ServiceRow(addr, 80, 6, number, f"ns/s{number}", 0, (), relay=RelayRow(port, ()))
+    row = ServiceRow(addr, 80, 6, number, f"ns/s{number}", 0, b"", relay=RelayRow(port, ()))
     return row._replace(frontends=(FrontendRow(0, 30080, "node-port"),))
 
 

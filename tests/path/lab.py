@@ -28,6 +28,7 @@ from netsim.dataplane.rows import (
     ServiceKey,
     ServiceRow,
     TrackingRow,
+    pack_endpoints,
 )
 
 S = 1_000_000_000
@@ -36,7 +37,7 @@ OVERHEAD = {"vxlan": 50, "udp": 28, "host-gw": 0}
 PORT = {"vxlan": 8472, "udp": 8285, "host-gw": 0}
 VIP = "10.96.0.10"
 PROXY, TRACKING = ProxyRow(), TrackingRow()
-PLAIN = ServiceRow(0, 0, 0, 0, "", 0, ())
+PLAIN = ServiceRow(0, 0, 0, 0, "", 0, b"")
 FAR = "10.244.9.9"  # inside the cluster's range, but no node has it
 
 
@@ -286,7 +287,7 @@ class Lab:
         like: ServiceRow = PLAIN,
     ) -> ServiceKey:
         """`like` has the fields that are not named here."""
-        rows = tuple(EndpointRow(number(addr), p) for addr, p in sorted(endpoints))
+        rows = [EndpointRow(number(addr), p) for addr, p in sorted(endpoints)]
         row = like._replace(
             addr=number(vip),
             port=port,
@@ -294,7 +295,7 @@ class Lab:
             id=id_,
             name="default/web",
             affinity_s=affinity_s,
-            endpoints=rows,
+            packed_endpoints=pack_endpoints(rows),
         )
         self.revision += 1
         self.engine.service_set(row, self.revision)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from netsim.dataplane.rows import EndpointRow, FrontendRow, RelayRow, ServiceRow
+from netsim.dataplane.rows import EndpointRow, FrontendRow, RelayRow, ServiceRow, pack_endpoints
 from netsim.lab import relay_messages as m
 from netsim.linux import ns
 from tests.relay.balancer import CSRC, Endpoint, number
@@ -141,7 +141,9 @@ class World:
     ) -> list[m.Problem]:
         rows = tuple(EndpointRow(number(addr), at) for addr, at in sorted(endpoints))
         front = (FrontendRow(0, node_port, "node-port"),) if node_port else ()
-        row = ServiceRow(1, 80, proto, id_, "a/b", affinity_s, rows, frontends=front)
+        row = ServiceRow(
+            1, 80, proto, id_, "a/b", affinity_s, pack_endpoints(rows), frontends=front
+        )
         self.say(m.service(row._replace(relay=RelayRow(port, rows))))
         return self.problems()
 
