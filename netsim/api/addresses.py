@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 IPV4_BITS = 32
-_packed = partial(socket.inet_pton, socket.AF_INET)
+_packed = partial(socket.inet_pton, int(socket.AF_INET))  # members of enumerations are slow
 _LENGTHS = frozenset(str(length) for length in range(IPV4_BITS + 1))
 
 

@@ -29,6 +29,8 @@ class Tracker:
     def advance(self, view: View) -> Changes:
         """Changes since the last call, by namespace and name; everything is new at first."""
         before, self._view = self._view, view
+        if before is None:
+            return Changes([], list(view.list(self._kind)))
         changes = view.changes(self._kind, before)
         return Changes(
             [old for old, _ in changes if old is not None],

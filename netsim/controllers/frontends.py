@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from netsim.api.addresses import Cidr, address_or_none, parse_address
 from netsim.api.fields import Json, items, mapping, number, text, texts
-from netsim.api.meta import labels_of
+from netsim.api.meta import metadata
 from netsim.controllers.objects import spec, status
 from netsim.dataplane.rows import FrontendRow
 
 # Labels by which a service says that this proxy is not to look at it (P-02, P-08).
-OPT_OUT = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
+OPT_OUT = frozenset(("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"))
 DEFAULT_AFFINITY_S = 10800
 NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
 
@@ -52,17 +52,16 @@ def tolerant_range(written: str) -> tuple[int, int] | None:
 def is_proxied(service: Json) -> bool:
     """Whether the service has an address that packets can be sent to (P-01 to P-03, P-08)."""
     fields = spec(service)
-    if text(fields, "type") == "ExternalName" or text(fields, "clusterIP") in ("", "None"):
+    if fields.get("type") == "ExternalName" or text(fields, "clusterIP") in ("", "None"):
         return False
-    labels = labels_of(service)
-    return not (labels and any(label in labels for label in OPT_OUT))
+    return OPT_OUT.isdisjoint(mapping(metadata(service), "labels"))
 
 
-def affinity_s(service: Json) -> int:
-    """Seconds of sessionAffinity ClientIP, 0 without (P-34)."""
-    if text(spec(service), "sessionAffinity") != "ClientIP":
+def affinity_s(fields: Json) -> int:
+    """Seconds of sessionAffinity ClientIP, 0 without (P-34). `fields` are a service's spec."""
+    if fields.get("sessionAffinity") != "ClientIP":
         return 0
-    config = mapping(mapping(spec(service), "sessionAffinityConfig"), "clientIP")
+    config = mapping(mapping(fields, "sessionAffinityConfig"), "clientIP")
     return number(config, "timeoutSeconds", DEFAULT_AFFINITY_S)
 
 
@@ -73,7 +72,7 @@ def read_terms(service: Json) -> Terms:
     address, local = parse_address(text(fields, "clusterIP")), "Local"
     internal_local = fields.get("internalTrafficPolicy") == local
     if kind == "ClusterIP" and "externalIPs" not in fields:  # what most services are
-        return Terms(address, affinity_s(service), internal_local)
+        return Terms(address, affinity_s(fields), internal_local)
     outside = [(found, "external-ip") for found in _addresses(texts(fields, "externalIPs"))]
     if kind == "LoadBalancer":
         outside += [(found, "load-balancer") for found in _addresses(_ingress(service))]
@@ -81,7 +80,7 @@ def read_terms(service: Json) -> Terms:
     ranges = [tolerant_range(each) for each in texts(fields, "loadBalancerSourceRanges")]
     return Terms(
         address,
-        affinity_s(service),
+        affinity_s(fields),
         internal_local,
         accessible and text(fields, "externalTrafficPolicy") == local,
         kind in NODE_PORT_TYPES,

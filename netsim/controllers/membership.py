@@ -37,7 +37,8 @@ class _Label(NamedTuple):
 
 def name_in(obj: Json) -> Name:
     """The name of a namespaced object."""
-    return Name(namespace_of(obj), name_of(obj))
+    fields = metadata(obj)
+    return Name(text(fields, "namespace"), text(fields, "name"))
 
 
 def service_of(slice_: Json) -> Name:

@@ -170,9 +170,10 @@ class Applier:
             self.service_names.pop(self.services.pop(key).id, None)
 
     def _set_service(self, row: ServiceRow, revision: int) -> None:
-        if self.services.get(row.key) != row:
+        key = row.key
+        if self.services.get(key) != row:
             self.engine.service_set(row, revision)
-            self.services[row.key] = row
+            self.services[key] = row
             self.service_names[row.id] = row.name
 
     def _remove_pod(self, name: str) -> None:

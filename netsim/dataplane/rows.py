@@ -127,7 +127,7 @@ class ServiceRow(NamedTuple):
     @property
     def key(self) -> ServiceKey:
         """The key that the data plane finds this row by."""
-        return ServiceKey(self.addr, self.port, self.proto)
+        return ServiceKey._make(self[:3])
 
     @property
     def endpoints(self) -> tuple[EndpointRow, ...]:
