@@ -8,7 +8,7 @@ with what is there, and whoever compares state need not be told what changed.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from itertools import compress
+from itertools import chain, compress
 from operator import is_not
 from typing import Generic, TypeVar, cast, overload
 
@@ -64,13 +64,11 @@ class SharedMap(Mapping[K, V], Generic[K, V]):
         return self._size
 
     def __iter__(self) -> Iterator[K]:
-        for leaf in self._leaves():
-            yield from leaf
+        return chain.from_iterable(self._leaves())
 
     def pairs(self) -> Iterator[tuple[K, V]]:
         """Keys and values."""
-        for leaf in self._leaves():
-            yield from leaf.items()
+        return chain.from_iterable([leaf.items() for leaf in self._leaves()])
 
     def changed(self, changes: Mapping[K, V | None]) -> SharedMap[K, V]:
         """The map with other values; None removes a key, which need not be there."""
@@ -96,10 +94,10 @@ class SharedMap(Mapping[K, V], Generic[K, V]):
         made._branches, made._size = branches, size
         return made
 
-    def _leaves(self) -> Iterator[Leaf[K, V]]:
-        for branch in self._branches:
-            if branch is not _NO_BRANCH:
-                yield from branch
+    def _leaves(self) -> list[Leaf[K, V]]:
+        """Those that hold something."""
+        used = [branch for branch in self._branches if branch is not _NO_BRANCH]
+        return [leaf for branch in used for leaf in branch if leaf]
 
 
 def different(old: Mapping[K, V], new: Mapping[K, V]) -> list[K]:

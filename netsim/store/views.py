@@ -100,7 +100,7 @@ class MemoryView:
 
     def namespaces(self, kind: str) -> Collection[str]:
         """The namespaces that objects of a kind are in."""
-        return self._kinds.get(kind, NO_KIND).shards.keys()
+        return self._kinds.get(kind, NO_KIND).shards
 
     def changes(self, kind: str, before: View | None) -> Sequence[tuple[Json | None, Json | None]]:
         """What differs from an earlier view of the store: see `base.View`."""
