@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from netsim.dataplane._core import Engine
@@ -108,7 +110,7 @@ class Applier:
         # first, so that nobody is sent to a pod that goes
         with self._together(changes):
             self._each("service", changes.remove_services, self._remove_service)
-            self._each("service", changes.services, lambda row: self._set_service(row, revision))
+            self._each("service", changes.services, partial(self._set_service, revision))
         self._each("pod", todo.remove_pods, self._remove_pod)
         self._each("node", todo.remove_nodes, self._remove_node)
         self._lab = changes.lab or self._lab
@@ -152,10 +154,12 @@ class Applier:
     @contextmanager
     def _together(self, changes: Changes) -> Iterator[None]:
         """Changes of services take effect at once (P-92); that of a single key does so anyway."""
-        new = [row for row in changes.services if self.services.get(row.key) != row]
-        old = [row for row in map(self.services.get, changes.remove_services) if row is not None]
-        old += [row for row in (self.services.get(row.key) for row in new) if row is not None]
-        if len(new) + len(changes.remove_services) < 2 and not any(r.frontends for r in new + old):
+        find = self.services.get
+        differing = (row for row in changes.services if find(row.key) != row)
+        new = list(islice(differing, 2))  # more need not be counted
+        keys = (*changes.remove_services, *(row.key for row in new))
+        old = [row for row in map(find, keys) if row is not None]
+        if len(keys) < 2 and not any(row.frontends for row in new + old):
             yield
             return
         self.engine.services_begin()
@@ -169,7 +173,7 @@ class Applier:
             self.engine.service_remove(key)
             self.service_names.pop(self.services.pop(key).id, None)
 
-    def _set_service(self, row: ServiceRow, revision: int) -> None:
+    def _set_service(self, revision: int, row: ServiceRow) -> None:
         key = row.key
         if self.services.get(key) != row:
             self.engine.service_set(row, revision)
