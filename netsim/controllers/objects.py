@@ -54,7 +54,8 @@ def placement(pod: Json) -> tuple[object, ...]:
     """Of a pod, what decides about its node and address; most changes concern other things."""
     given = status(pod)
     return (
-        *(given.get(key) for key in ("podIP", "podIPs", "hostIP", "phase", "reason", "message")),
+        *(given.get(key) for key in ("podIP", "podIPs", "hostIP", "reason", "message")),
+        finished(pod),
         deleting(pod),
         annotations_of(pod),
         spec(pod),

@@ -54,7 +54,7 @@ def test_a_quiet_controller_rests_until_what_it_reads_changes() -> None:
     assert len(asked) == 5
 
 
-def test_a_controller_of_placement_rests_while_only_readiness_changes() -> None:
+def test_a_controller_of_placement_rests_while_programs_start() -> None:
     asked: list[int] = []
 
     def controller(p: Pass) -> list[Write]:
@@ -73,7 +73,9 @@ def test_a_controller_of_placement_rests_while_only_readiness_changes() -> None:
     assert asked_after(Create(pod("p")))
     [stored] = store.view().list("Pod")
     conditions = with_condition([], "Ready", "True", NOW)
-    assert not asked_after(Update(with_status(stored, conditions=conditions)))
+    assert not asked_after(Update(with_status(stored, phase="Running", conditions=conditions)))
+    [stored] = store.view().list("Pod")
+    assert asked_after(Update(with_status(stored, phase="Succeeded")))
     [stored] = store.view().list("Pod")
     assert asked_after(Update(with_status(stored, podIP="10.244.0.2")))
     assert asked_after(Create(pod("q")))
