@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import socket
+import threading
 from collections.abc import Sequence
 
 import msgspec
@@ -169,15 +170,26 @@ decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
 
+class _Room(threading.local):
+    """What a thread receives into: memory for the longest message is costly to get each time."""
+
+    def __init__(self) -> None:
+        self.data = memoryview(bytearray(MESSAGE_BYTES_MAX))
+
+
+_room = _Room()
+_FDS_ROOM = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
+
+
 def receive(connection: socket.socket) -> tuple[bytes, list[int], int]:
     """One message, its descriptors (close-on-exec) and flags; no bytes: the other side is gone.
 
     `socket.recv_fds` will not do: in Python 3.11 it forgets the flags that it is given.
     """
-    room = socket.CMSG_SPACE(FDS_MAX * array.array("i").itemsize)
-    data, parts, flags, _ = connection.recvmsg(MESSAGE_BYTES_MAX, room, socket.MSG_CMSG_CLOEXEC)
+    into = _room.data
+    size, parts, flags, _ = connection.recvmsg_into([into], _FDS_ROOM, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
     for level, kind, content in parts:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-    return data, list(fds), flags
+    return bytes(into[:size]), list(fds), flags
