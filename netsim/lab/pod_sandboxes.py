@@ -20,8 +20,9 @@ from netsim.linux import ns
 
 log = logging.getLogger(__name__)
 # Sandboxes made by one call, which waits for the interpreter's lock and for all processors; while
-# the next ones are made, these go to init.
+# the next ones are made, by another thread, these go to init.
 TOGETHER = 32
+MAKERS = 2
 
 
 class PodSandboxes:
@@ -37,12 +38,15 @@ class PodSandboxes:
         self._init_pid = init_pid
         self._init = init
         self._maker = maker
+        self._makers = ThreadPoolExecutor(MAKERS, thread_name_prefix="pods")
         self._names = ThreadPoolExecutor(1, thread_name_prefix="names")  # in order; nobody waits
 
     async def create(self, pods: Sequence[tuple[str, SandboxNet]]) -> list[str]:
         """Make sandboxes; for each what went wrong, empty if nothing did."""
         groups = [pods[first : first + TOGETHER] for first in range(0, len(pods), TOGETHER)]
-        made = await asyncio.gather(*(asyncio.to_thread(self._create, group) for group in groups))
+        made = await asyncio.gather(
+            *(asyncio.wrap_future(self._makers.submit(self._create, group)) for group in groups)
+        )
         return [problem for group in made for problem in group]
 
     async def drop(self, keys: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -42,8 +43,9 @@ from netsim.lab.timing import Clock, Timer
 from netsim.store.base import Delete, Store, Update, View, Write
 
 log = logging.getLogger(__name__)
-# Sandboxes made before the data plane hears of them: the first pods start while others are made.
-BATCH = 128
+# Sandboxes made before the data plane hears of them: the first pods start while others are made,
+# by who has as many batches as this to go on with.
+BATCH, AHEAD = 128, 3
 WATCH_RETRY_S, STORE_RETRY_S = 0.2, 1.0
 # A revision that is not known before the status that says so is written.
 UNWRITTEN = 1 << 62
@@ -97,7 +99,7 @@ class Workloads:
         self._holders: dict[str, str] = {}
         self._timers: dict[str, Timer] = {}
         self._to_make: dict[str, None] = {}
-        self._making: asyncio.Task[list[tuple[PodRun, str]]] | None = None
+        self._making: deque[asyncio.Task[list[tuple[PodRun, str]]]] = deque()
         self._to_drop: dict[str, None] = {}
         self._dirty: dict[str, None] = {}
         self._flush_due = False
@@ -120,7 +122,7 @@ class Workloads:
             self._adopted = True
         for uid in {uid_of(obj): None for obj in (*gone, *new)}:
             self._observe(uid, view.revision)
-        lab = lab_of(view) if self._to_make or self._making is not None else None
+        lab = lab_of(view) if self._to_make or self._making else None
         if lab is not None:
             await self._make_sandboxes(lab)
         self._flush()
@@ -146,8 +148,8 @@ class Workloads:
         """Do nothing more. What runs goes on."""
         for timer in self._timers.values():
             timer.cancel()
-        if self._making is not None:
-            self._making.cancel()
+        for making in self._making:
+            making.cancel()
         await self._runner.close()
 
     def _observe(self, uid: str, revision: int) -> None:
@@ -220,17 +222,21 @@ class Workloads:
         self._runner.signal(where, run.containers[name], signum)
 
     async def _make_sandboxes(self, lab: Lab) -> None:
-        """Wait for a batch of those that are due; the next one is made while the pass goes on."""
-        making, self._making = self._making or self._begin_batch(lab), None
-        made = await making if making is not None else ()
-        self._making = self._begin_batch(lab)
+        """Wait for a batch of those that are due; the next ones are made while the pass goes on."""
+        self._begin_batches(lab)
+        made = await self._making.popleft() if self._making else ()
+        self._begin_batches(lab)
         for run, problem in made:
             self._made(run, problem)
-        if self._making is not None:
+        if self._making:
             self._wake()
 
-    def _begin_batch(self, lab: Lab) -> asyncio.Task[list[tuple[PodRun, str]]] | None:
-        """Make some of those that are due: each with what went wrong; None when none is."""
+    def _begin_batches(self, lab: Lab) -> None:
+        while len(self._making) < AHEAD and (batch := self._next_batch(lab)):
+            self._making.append(asyncio.get_running_loop().create_task(self._make(batch)))
+
+    def _next_batch(self, lab: Lab) -> list[tuple[PodRun, SandboxNet]]:
+        """Some of those that are due, from now on being made."""
         batch: list[tuple[PodRun, SandboxNet]] = []
         backend = self._backends[lab.backend.name]
         for uid in list(self._to_make):
@@ -243,7 +249,7 @@ class Workloads:
                 del self._to_make[uid]
                 run.sandbox, run.ip = Sandbox.CHANGING, known.pod.ip
                 batch.append((run, sandbox_net(lab, backend, known.pod)))
-        return asyncio.get_running_loop().create_task(self._make(batch)) if batch else None
+        return batch
 
     async def _make(self, batch: Sequence[tuple[PodRun, SandboxNet]]) -> list[tuple[PodRun, str]]:
         problems = await self._sandboxes.create([(run.place, net) for run, net in batch])
