@@ -7,7 +7,7 @@ from functools import partial
 
 from netsim.backends.base import Backend
 from netsim.controllers.balancers import balancers
-from netsim.controllers.base import Controller, Quiet
+from netsim.controllers.base import Controller, PodPart, Quiet
 from netsim.controllers.cluster_dns import cluster_dns
 from netsim.controllers.deployments import deployments
 from netsim.controllers.endpoints import Endpoints
@@ -25,16 +25,17 @@ def all_controllers(backends: Mapping[str, Backend]) -> list[Controller]:
 
     They keep caches: make them once per process and pass them to `base.settle` again and again.
     """
+    placed = PodPart(placement)
     return [
         namespaces,
         Quiet(service_cidrs, "Lab", "ServiceCIDR", "Service"),
         Quiet(partial(nodes, backends=backends), "Lab", "Node"),
         Quiet(cluster_dns, "Lab", "Node", "Service", "EndpointSlice"),
-        Quiet(lost_pods, "Node", of_pods=placement),
+        Quiet(lost_pods, "Node", of_pods=placed),
         Quiet(deployments, "Deployment", "ReplicaSet", "Pod"),
         Quiet(replica_sets, "ReplicaSet", "Pod", due=next_available_s),
-        Quiet(scheduler, "Node", of_pods=placement),
-        Quiet(ipam, "Node", of_pods=placement),
+        Quiet(scheduler, "Node", of_pods=placed),
+        Quiet(ipam, "Node", of_pods=placed),
         Quiet(balancers, "Lab", "Service"),
         Endpoints(),
     ]

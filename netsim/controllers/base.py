@@ -16,7 +16,18 @@ from netsim.api.lab_spec import Lab
 from netsim.controllers.clock import seconds
 from netsim.store.base import Create, Delete, Update, View, Write
 
-__all__ = ["Controller", "Create", "Delete", "Pass", "Quiet", "Update", "Write", "lab_of", "settle"]
+__all__ = [
+    "Controller",
+    "Create",
+    "Delete",
+    "Pass",
+    "PodPart",
+    "Quiet",
+    "Update",
+    "Write",
+    "lab_of",
+    "settle",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,28 @@ def lab_of(view: View) -> Lab | None:
 Controller = Callable[[Pass], list[Write]]
 
 
+class PodPart:
+    """What several controllers read of pods. Whether it differs is found out once for them all."""
+
+    def __init__(self, read: Callable[[Json], object]) -> None:
+        self._read = read
+        self._asked: tuple[int, int] | None = None
+        self._differs = True
+
+    def differs(self, before: View | None, view: View) -> bool:
+        """Whether any pod is new, gone or differs in this part since an earlier view."""
+        if before is None:
+            return True
+        asked = before.kind_revision("Pod"), view.kind_revision("Pod")
+        if asked != self._asked:
+            self._asked = asked
+            self._differs = any(
+                old is None or new is None or self._read(old) != self._read(new)
+                for old, new in view.changes("Pod", before)
+            )
+        return self._differs
+
+
 class Quiet:
     """A controller that is asked again only when what it reads has changed.
 
@@ -52,7 +85,7 @@ class Quiet:
         self,
         controller: Controller,
         *kinds: str,
-        of_pods: Callable[[Json], object] | None = None,
+        of_pods: PodPart | None = None,
         due: Callable[[View, float], float | None] | None = None,
     ) -> None:
         self._controller = controller
@@ -76,11 +109,7 @@ class Quiet:
         return writes
 
     def _pods_differ(self, before: View | None, view: View) -> bool:
-        read = self._of_pods
-        return read is not None and any(
-            old is None or new is None or read(old) != read(new)
-            for old, new in view.changes("Pod", before)
-        )
+        return self._of_pods is not None and self._of_pods.differs(before, view)
 
 
 def settle(

@@ -52,9 +52,13 @@ def deleting(obj: Json) -> bool:
 
 def placement(pod: Json) -> tuple[object, ...]:
     """Of a pod, what decides about its node and address; most changes concern other things."""
-    given = status(pod)
+    read = status(pod).get
     return (
-        *(given.get(key) for key in ("podIP", "podIPs", "hostIP", "reason", "message")),
+        read("podIP"),
+        read("podIPs"),
+        read("hostIP"),
+        read("reason"),
+        read("message"),
         finished(pod),
         deleting(pod),
         annotations_of(pod),

@@ -11,7 +11,7 @@ from netsim.api.fields import Json, items, number, text
 from netsim.api.meta import ObjectKey, labels_of, name_of, namespace_of
 from netsim.backends import BACKENDS
 from netsim.controllers import all_controllers
-from netsim.controllers.base import Create, Pass, Quiet, Write, settle
+from netsim.controllers.base import Create, Pass, PodPart, Quiet, Write, settle
 from netsim.controllers.namespaces import namespaces
 from netsim.controllers.objects import placement, spec, status, with_condition, with_status
 from netsim.controllers.tables import Compiler
@@ -62,7 +62,7 @@ def test_a_controller_of_placement_rests_while_programs_start() -> None:
         return []
 
     store = ObjectStore()
-    quiet = Quiet(controller, "Node", of_pods=placement)
+    quiet = Quiet(controller, "Node", of_pods=PodPart(placement))
 
     def asked_after(*writes: Write) -> bool:
         before = len(asked)
