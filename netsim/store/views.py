@@ -71,9 +71,10 @@ NO_KIND = KindMap(SharedMap(), 0)
 class MemoryView:
     """`base.View` over maps that nobody changes any more."""
 
-    __slots__ = ("_kinds", "_owned", "revision")
+    __slots__ = ("_changes", "_kinds", "_owned", "revision")
 
     def __init__(self, kinds: dict[str, KindMap], owned: Owned, revision: int) -> None:
+        self._changes: dict[tuple[str, KindMap], Sequence[tuple[Json | None, Json | None]]] = {}
         self._kinds = kinds
         self._owned = owned
         self.revision = revision
@@ -103,17 +104,12 @@ class MemoryView:
         return self._kinds.get(kind, NO_KIND).shards
 
     def changes(self, kind: str, before: View | None) -> Sequence[tuple[Json | None, Json | None]]:
-        """What differs from an earlier view of the store: see `base.View`."""
+        """What differs from an earlier view of the store: see `base.View`. Found out once."""
         old = before._kinds.get(kind, NO_KIND) if isinstance(before, MemoryView) else NO_KIND
-        new = self._kinds.get(kind, NO_KIND)
-        if old is new:
-            return ()
-        found: list[tuple[Json | None, Json | None]] = []
-        for namespace in different(old.shards, new.shards):
-            was = old.shards.get(namespace, NO_SHARD).items
-            now = new.shards.get(namespace, NO_SHARD).items
-            found += [(was.get(name), now.get(name)) for name in different(was, now)]
-        return found
+        asked = kind, old
+        if asked not in self._changes:
+            self._changes[asked] = _changes(old, self._kinds.get(kind, NO_KIND))
+        return self._changes[asked]
 
     def dependents(self, uid: str) -> Sequence[Json]:
         """Objects that name the object with this uid among their owners, in no order.
@@ -198,6 +194,18 @@ class Objects:
             for kind, of_kind in kinds.items()
         }
         self.kinds = {**self.kinds, **made}
+
+
+def _changes(old: KindMap, new: KindMap) -> Sequence[tuple[Json | None, Json | None]]:
+    """Objects as they were and as they are."""
+    if old is new:
+        return ()
+    found: list[tuple[Json | None, Json | None]] = []
+    for namespace in different(old.shards, new.shards):
+        was = old.shards.get(namespace, NO_SHARD).items
+        now = new.shards.get(namespace, NO_SHARD).items
+        found += [(was.get(name), now.get(name)) for name in different(was, now)]
+    return found
 
 
 def _found(kinds: dict[str, KindMap], key: ObjectKey) -> Json | None:
