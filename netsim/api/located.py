@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from netsim.api.meta import KIND_BY_NAME, ObjectKey, key_of
 from netsim.api.problems import Path, Problem
-from netsim.api.yaml_reader import Source
+from netsim.api.source import Source
 
 NO_SOURCE = Source()
 

@@ -7,7 +7,6 @@ someone asks: a problem is rare, a value is not.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ import yaml
 
 from netsim.api.json_text import ODD, plain_json
 from netsim.api.places import Mark, Place, json_mark
-from netsim.api.problems import Path, Problem
+from netsim.api.problems import Problem
 from netsim.api.scalars import resolve_plain, resolve_tagged
+from netsim.api.source import Source
 
 DEPTH_MAX = 64
 PATH_SHOWN = 12
@@ -53,57 +53,6 @@ class JsonText(Text):
     def marks(self) -> Sequence[Place]:
         """Its mark, which reads what it is asked for."""
         return [json_mark(self.text, self.first_line)]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a value came from: document `index` of a text, below `prefix`."""
-
-    text: Text | None = None
-    index: int = 0
-    prefix: Path = ()
-
-    def below(self, *parts: str | int) -> Source:
-        """The source of a part of this value."""
-        return dataclasses.replace(self, prefix=(*self.prefix, *parts))
-
-    def place(self, path: Path, *, key: bool = False) -> tuple[str, int, int]:
-        """File, line and column of a field; of its nearest parent when it is not there.
-
-        A scalar's own place, or its key's with `key`; always the key's for a mapping or a list.
-        """
-        if self.text is None:
-            return "", 0, 0
-        if self.index >= len(self.text.marks):
-            return self.text.file, self.text.first_line, 1
-        at = value = self.text.marks[self.index]
-        for part in (*self.prefix, *path):
-            if isinstance(part, str) and part in value.keys:
-                at, value = value.keys[part]
-            elif isinstance(part, int) and part < len(value.items):
-                at = value = value.items[part]
-            else:
-                return self.text.file, at.line, at.column
-        shown = at if key or value.keys or value.items else value
-        return self.text.file, shown.line, shown.column
-
-    def placed(self, problem: Problem) -> Problem:
-        """The problem with file, line and column filled in."""
-        key = problem.at_key or problem.reason not in _VALUE_REASONS
-        file, line, column = self.place(problem.at or problem.where, key=key)
-        return dataclasses.replace(problem, file=file, line=line, column=column)
-
-
-_VALUE_REASONS = frozenset(
-    (
-        "FieldValueInvalid",
-        "FieldValueTypeInvalid",
-        "FieldValueNotSupported",
-        "FieldValueDuplicate",
-        "FieldValueTooLong",
-        "FieldValueNotFound",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
