@@ -292,7 +292,7 @@ spec:
 
 
 @pytest.mark.parametrize(
-    ("processors", "flows"), [(1, 131_072), (4, 131_072), (6, 196_608), (4096, 8_388_606)]
+    ("processors", "flows"), [(1, 131_072), (4, 131_072), (6, 196_608), (4096, 8_380_416)]
 )
 def test_connections_per_node_grow_with_the_processors(
     processors: int, flows: int, monkeypatch: pytest.MonkeyPatch
