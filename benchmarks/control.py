@@ -7,11 +7,15 @@ taken too: `-o FILE` keeps the figures, `python -m pyperf compare_to OLD NEW` co
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 
 import pyperf
 
@@ -40,9 +44,9 @@ SERVICES, ENDPOINTS, PODS = 1000, 10, 100
 class Cluster:
     """A store with settled Services, and what has been compiled of it."""
 
-    def __init__(self, services: int) -> None:
+    def __init__(self, services: int, folder: Path) -> None:
         self.services = services
-        self.store = open_store(":memory:")
+        self.store = open_store(str(folder / "store.sqlite"))
         self._admission = Admission()
         self._controllers = all_controllers(BACKENDS)
         self._version = 0
@@ -156,7 +160,9 @@ CASES: Mapping[str, Callable[[Cluster], Callable[[], object]]] = {
 @cache
 def cluster_of(services: int) -> Cluster:
     """One a process: pyperf measures each case in processes of its own."""
-    return Cluster(services)
+    folder = tempfile.mkdtemp(prefix="netsim-control-")
+    atexit.register(shutil.rmtree, folder)
+    return Cluster(services, Path(folder))
 
 
 def seconds(case: Callable[[Cluster], Callable[[], object]], services: int, loops: int) -> float:

@@ -17,8 +17,8 @@ SERVICES = 12
 
 
 @pytest.fixture(scope="module")
-def cluster() -> control.Cluster:
-    return control.Cluster(SERVICES)
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> control.Cluster:
+    return control.Cluster(SERVICES, tmp_path_factory.mktemp("cluster"))
 
 
 def test_all_services_are_compiled_planned_and_sent(cluster: control.Cluster) -> None:
