@@ -54,10 +54,12 @@ class Limit(NamedTuple):
     over: str = ""
 
 
+FULL = "path_ns@1 M flows in a full table"
 LIMITS = (
     Limit("path_ns@1,000 flows, 10 services, batches of 64", 30),
     Limit("path_ns@1 M flows, 10,000 services, batches of 64", 60),
     Limit("path_ns@new flows, 10,000 services", 250),
+    Limit(f"{FULL}, beside refused flows", 1.05, f"{FULL}, beside known flows"),
     Limit("first_p50_us@20000", 1.1, "first_p50_us@10"),
     Limit("update_p99_ms@10000", 2),
     Limit("update_p99_ms@10000", 1.2, "update_p99_ms@10"),
