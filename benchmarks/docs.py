@@ -72,6 +72,8 @@ LIMITS = (
     Limit("idle_percent", 1),
 )
 
+EFFICIENCY = 0.85  # packets per second, at least, of those of a loop that only copies
+
 Rows = Mapping[str, Json]
 
 
@@ -177,6 +179,12 @@ def limits(result: Json) -> str:
             found /= value_of(base, side)
             name, unit = f"{name}, as a multiple of: {text(base, 'name')}", "x"
         lines.append((name, unit, shown(found), f"<= {limit.most:g}", verdict(found <= limit.most)))
+    for row in rows.values():
+        ratio = ratio_of(row, "netsim", "bare copy")
+        if ratio is not None:
+            name = f"{text(row, 'name')}, as a multiple of: a loop that only copies"
+            least = f">= {EFFICIENCY:g}"
+            lines.append((name, "x", f"{ratio:.2f}", least, verdict(ratio >= EFFICIENCY)))
     return markdown(("", "unit", "netsim", "target", ""), lines)
 
 

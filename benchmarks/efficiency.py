@@ -7,6 +7,7 @@ TUN to TUN and does nothing else.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -78,32 +79,42 @@ def rate(client: Space, server: Space, address: str) -> float:
         return highest(trial, trial(0).received_per_s or 10_000).received_per_s
 
 
+def in_turn(io: str, rounds: int) -> dict[str, list[float]]:
+    """Datagrams a second by side, netsim first, of each round."""
+    got: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        ours = stack.enter_context(closing(NetsimSide("fabric", spec=[("io", io)])))
+        bare = stack.enter_context(closing(BareCopy(io)))
+        near = ours.address(NEAR)
+        assert near is not None
+        sides: dict[str, Callable[[], float]] = {
+            "netsim": lambda: rate(ours.space(CLIENT), ours.space(NEAR), near),
+            "bare copy": lambda: rate(bare.pods[0], bare.pods[1], ADDRESSES[1]),
+        }
+        for _ in range(rounds):
+            for name, measure in sides.items():
+                got.setdefault(name, []).append(measure())
+    return got
+
+
 def main() -> None:
     """Measure both in turn and print the ratio."""
     parser = argparse.ArgumentParser(prog="benchmarks.efficiency", description=__doc__)
     parser.add_argument("--io", choices=["io_uring", "epoll"], default="io_uring")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     args = parser.parse_args()
     if os.geteuid() != 0:
         print("efficiency: run as root", file=sys.stderr)
         sys.exit(4)
-    got: dict[str, list[float]] = {}
-    with ExitStack() as stack:
-        ours = stack.enter_context(closing(NetsimSide("fabric", spec=[("io", args.io)])))
-        bare = stack.enter_context(closing(BareCopy(args.io)))
-        near = ours.address(NEAR)
-        assert near is not None
-        sides: dict[str, Callable[[], float]] = {
-            "netsim": lambda: rate(ours.space(CLIENT), ours.space(NEAR), near),
-            f"bare {args.io}": lambda: rate(bare.pods[0], bare.pods[1], ADDRESSES[1]),
-        }
-        for _ in range(args.rounds):
-            for name, measure in sides.items():
-                got.setdefault(name, []).append(measure())
+    got = in_turn(args.io, args.rounds)
+    if args.output == "json":
+        print(json.dumps(got))
+        return
     for name, found in got.items():
-        print(f"{name:16} {median(found):10,.0f}/s [{min(found):,.0f} .. {max(found):,.0f}]")
+        print(f"{name:12} {median(found):10,.0f}/s [{min(found):,.0f} .. {max(found):,.0f}]")
     mine, loop = (median(found) for found in got.values())
-    print(f"ratio {mine / loop:.2f}; UDP, {DATAGRAM_BYTES} B, loss below 0.1 %")
+    print(f"ratio {mine / loop:.2f} by {args.io}; UDP, {DATAGRAM_BYTES} B, loss below 0.1 %")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ COLORS = {
     "netsim-udp": "#38a3d1",
     "kernel": "#8a8f98",
     "ip-batch": "#8a8f98",
+    "bare copy": "#8a8f98",
     "kernel-nft": "#b98b4e",
     "host-gw": "#7f9a57",
     "command": "#8d68b0",

@@ -90,6 +90,16 @@ def test_memory_is_read_from_what_the_kernel_tells() -> None:
     assert pss_bytes("") == 0
 
 
+@linux
+def test_datagrams_are_measured_beside_a_loop_that_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path, "ROUNDS", 1)
+    row = path.beside_a_copy("epoll", quiet)
+    assert sides([row]) == {"io_per_s@epoll": {"netsim", "bare copy"}}
+    (ratio,) = row.ratios
+    netsim, copy = (row.spreads[side].median for side in ("netsim", "bare copy"))
+    assert ratio.ratio == pytest.approx(netsim / copy)
+
+
 def test_the_packet_path_says_why_it_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netsim.bench.path.shutil.which", lambda _: None)
     assert path.missing() == "path: needs gcc"

@@ -39,6 +39,16 @@ def test_a_target_is_met_or_missed() -> None:
     assert "| full_ms@100, as a multiple of: full_ms@1 | x | 1.3 | <= 1.2 | **missed** |" in limits
 
 
+def test_a_ratio_to_a_bare_loop_has_a_target() -> None:
+    both = {side: {"median": 1.0, "low": 1.0, "high": 1.0} for side in ("netsim", "bare copy")}
+    ratio = {"side": "netsim", "peer": "bare copy", "ratio": 0.8, "low": 0.8, "high": 0.8}
+    row = {"work": "path", "key": "io_per_s@epoll", "name": "UDP", "unit": "/s"}
+    (line,) = docs.limits({"rows": [{**row, "sides": both, "ratios": [ratio]}]}).splitlines()[2:]
+    assert line == (
+        "| UDP, as a multiple of: a loop that only copies | x | 0.80 | >= 0.85 | **missed** |"
+    )
+
+
 def test_tables_can_be_made_again_and_again() -> None:
     once = docs.render(PAGE, sample())
     assert docs.render(once, sample()) == once
