@@ -20,61 +20,36 @@ from pathlib import Path
 import pyperf
 
 from netsim.api.manifests import load_text
-from netsim.api.meta import ObjectKey
 from netsim.backends import BACKENDS
 from netsim.bench import rules
-from netsim.bench.ours import endpoints_of, lab_manifest, other_manifests, pod_manifest
-from netsim.controllers import all_controllers
-from netsim.controllers.base import Pass, settle
+from netsim.bench.ours import lab_manifest, pod_manifest
+from netsim.bench.stored_services import StoredServices
 from netsim.controllers.tables import Compiler
 from netsim.dataplane import messages
 from netsim.dataplane._core import Engine
 from netsim.dataplane.applier import Applier
 from netsim.dataplane.plan import plan
 from netsim.dataplane.rows import Changes, Tables
-from netsim.lab.admission import Admission
-from netsim.lab.initial import admitted
-from netsim.store.base import Create, Update
-from netsim.store.sqlite import open_store
 
-NODE, NOW = "node1", "2026-01-01T00:00:00Z"
+NODE = "node1"
 SERVICES, ENDPOINTS, PODS = 1000, 10, 100
 
 
 class Cluster:
-    """A store with settled Services, and what has been compiled of it."""
+    """Settled Services, and what has been compiled of them."""
 
     def __init__(self, services: int, folder: Path) -> None:
-        self.services = services
-        self.store = open_store(str(folder / "store.sqlite"))
-        self._admission = Admission()
-        self._controllers = all_controllers(BACKENDS)
-        self._version = 0
-        objects = [lab_manifest("bench", "fabric", 1)]
-        for service in rules.others(services, ENDPOINTS):
-            objects += other_manifests(service)
-        self.store.transaction([Create(obj) for obj in admitted(objects)])
-        self.settle()
+        self.stored = StoredServices(folder, services, ENDPOINTS, 1)
         self.compiler = Compiler(BACKENDS)
-        self.tables = self.compiler.compile(self.store.view())
-
-    def settle(self) -> None:
-        """Controllers pass until nothing is left to do."""
-        settle(
-            lambda: Pass(self.store.view(), NOW, frozenset({NODE})),
-            self.store.transaction,
-            self._controllers,
-        )
+        self.tables = self.compiler.compile(self.stored.store.view())
+        self._services = services
+        self._version = 0
 
     def change(self) -> None:
-        """One endpoint of the next Service is replaced, as by an API request."""
+        """One endpoint of the next Service is replaced."""
         self._version += 1
-        service = rules.other(self._version % self.services, ENDPOINTS, self._version)
-        view = self.store.view()
-        old = view.get(ObjectKey("EndpointSlice", "default", service.name))
-        assert old is not None
-        new = {**old, "endpoints": endpoints_of(service)}
-        self.store.transaction([Update(self._admission(view, "UPDATE", new, old))])
+        index = self._version % self._services
+        self.stored.change(rules.other(index, ENDPOINTS, self._version))
 
     def rows(self) -> Changes:
         """All Services, as an empty data plane is told of them."""
@@ -94,14 +69,14 @@ def settle_change(cluster: Cluster) -> Callable[[], object]:
 
     def do() -> None:
         cluster.change()
-        cluster.settle()
+        cluster.stored.settle()
 
     return do
 
 
 def compile_all(cluster: Cluster) -> Callable[[], object]:
     """Rows of everything, by a compiler that has seen nothing."""
-    view = cluster.store.view()
+    view = cluster.stored.store.view()
     return lambda: Compiler(BACKENDS).compile(view)
 
 
@@ -111,7 +86,7 @@ def compile_change(cluster: Cluster) -> Callable[[], object]:
 
     def do() -> None:
         change()
-        cluster.tables = cluster.compiler.compile(cluster.store.view())
+        cluster.tables = cluster.compiler.compile(cluster.stored.store.view())
 
     return do
 

@@ -55,14 +55,13 @@ def growth_of(family: str) -> Callable[[Sequence[Row]], str]:
 
 def by_flows(rows: Sequence[Row]) -> str:
     """Cost of a packet by known flows; with as many services as come with them."""
-    points: dict[str, list[tuple[float, Spread]]] = {}
-    for row in rows:
-        found = FLOWS.fullmatch(row.figure.key)
-        if found:
-            flows = float(found[1].replace(",", "").replace("1 M", "1000000"))
-            for side, spread in row.spreads.items():
-                points.setdefault(side, []).append((flows, spread))
-    return plots.lines(points, "ns/packet", "flows", "packet path by flows")
+    found = [(FLOWS.fullmatch(row.figure.key), row) for row in rows]
+    sized = [
+        (float(match[1].replace(",", "").replace("1 M", "1000000")), row)
+        for match, row in found
+        if match
+    ]
+    return plots.lines(plots.points_by_side(sized), "ns/packet", "flows", "packet path by flows")
 
 
 def by_stages(rows: Sequence[Row]) -> str:

@@ -20,26 +20,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from netsim.api.fields import Json
-from netsim.api.meta import ObjectKey
 from netsim.backends import BACKENDS
 from netsim.bench import memory_of, rules
 from netsim.bench.load import Figures
-from netsim.bench.ours import endpoints_of, lab_manifest, other_manifests
-from netsim.bench.rules import ServicePort
-from netsim.controllers import all_controllers
-from netsim.controllers.base import Pass, settle
-from netsim.controllers.clock import rfc3339
+from netsim.bench.stored_services import StoredServices
 from netsim.controllers.tables import Compiler
 from netsim.dataplane.answers import DataPlane
 from netsim.dataplane.messages import Hello
 from netsim.dataplane.process import expect_many_rows, listen, raise_file_limit, serve
-from netsim.lab.admission import Admission
 from netsim.lab.dataplane_link import DataplaneLink
-from netsim.lab.initial import admitted
 from netsim.linux import syscalls
-from netsim.store.base import Create, Update
-from netsim.store.sqlite import open_store
 
 PAUSE_S = 0.002  # between changes, for what runs beside
 POLL_S = 0.01
@@ -74,29 +64,13 @@ class ControlCase:
     def __init__(self, folder: Path, services: int, endpoints: int, nodes: int) -> None:
         self._endpoints, self._services = endpoints, services
         self._socket = folder / "dataplane.sock"
-        self._store = open_store(str(folder / "store.sqlite"))
-        self._admission = Admission()
-        self._controllers = all_controllers(BACKENDS)
+        self._stored = StoredServices(folder, services, endpoints, nodes)
         self._compiler = Compiler(BACKENDS)
-        self._up = frozenset(f"node{i + 1}" for i in range(nodes))
         self._chosen = random.Random(1)
         self._version = 0
-        objects = [lab_manifest("bench", "fabric", nodes)]
-        for service in rules.others(services, endpoints):
-            objects += other_manifests(service)
-        self._store.transaction([Create(obj) for obj in admitted(objects)])
-        self._settle()
         gc.collect()
         gc.freeze()
         self._begin()
-
-    def _settle(self) -> None:
-        now = rfc3339(time.time())
-        settle(
-            lambda: Pass(self._store.view(), now, self._up),
-            self._store.transaction,
-            self._controllers,
-        )
 
     def _begin(self) -> None:
         """A data plane that has nothing yet."""
@@ -112,7 +86,7 @@ class ControlCase:
             await asyncio.sleep(POLL_S)
 
     async def _publish(self) -> None:
-        view = self._store.view()
+        view = self._stored.store.view()
         if not await self._link.publish(self._compiler.compile(view), view.revision):
             raise RuntimeError(self._link.error)
 
@@ -133,21 +107,13 @@ class ControlCase:
             await asyncio.sleep(PAUSE_S)
             self._version += 1
             index = self._chosen.randrange(self._services)
-            wanted = self._admitted(rules.other(index, self._endpoints, self._version))
-            self._store.transaction([Update(wanted)])
+            self._stored.change(rules.other(index, self._endpoints, self._version))
             committed = time.perf_counter()
-            self._settle()
+            self._stored.settle()
             await self._publish()
             took.append((time.perf_counter() - committed) * 1e3)
         took.sort()
         return {"p50_ms": took[count // 2], "p99_ms": took[count * 99 // 100]}
-
-    def _admitted(self, service: ServicePort) -> Json:
-        view = self._store.view()
-        old = view.get(ObjectKey("EndpointSlice", "default", service.name))
-        assert old is not None
-        new = {**old, "endpoints": endpoints_of(service)}
-        return self._admission(view, "UPDATE", new, old)
 
     async def memory(self) -> Figures:
         """Bytes of the two processes."""

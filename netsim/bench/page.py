@@ -10,7 +10,7 @@ from itertools import groupby
 from netsim.bench import plots
 from netsim.bench.plots import Mark
 from netsim.bench.result import Result
-from netsim.bench.rounds import Figure, Row, Spread
+from netsim.bench.rounds import Figure, Row
 from netsim.bench.table import cells, facts, notes
 
 COLORS_CSS = """
@@ -151,13 +151,9 @@ def of_what(figure: Figure) -> tuple[str, str]:
 
 def by_size(rows: Sequence[Row]) -> str:
     """The plot of one figure at several sizes, which its keys end in."""
-    points: dict[str, list[tuple[float, Spread]]] = {}
-    for row in rows:
-        size = float(row.figure.key.partition("@")[2])
-        for side, spread in row.spreads.items():
-            points.setdefault(side, []).append((size, spread))
     name, across = of_what(rows[-1].figure)
-    return plots.lines(points, rows[0].figure.unit, across, name)
+    sized = [(float(row.figure.key.partition("@")[2]), row) for row in rows]
+    return plots.lines(plots.points_by_side(sized), rows[0].figure.unit, across, name)
 
 
 def _figure(svg: str) -> str:

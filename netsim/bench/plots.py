@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -106,6 +106,15 @@ def scale_of(values: Sequence[float], start: float, end: float) -> Scale:
 
 
 Points = Mapping[str, Sequence[tuple[float, Spread]]]
+
+
+def points_by_side(rows: Iterable[tuple[float, Row]]) -> Points:
+    """Rows by size as points by side."""
+    found: dict[str, list[tuple[float, Spread]]] = {}
+    for size, row in rows:
+        for side, spread in row.spreads.items():
+            found.setdefault(side, []).append((size, spread))
+    return found
 
 
 def lines(points: Points, unit: str, across: str, title: str) -> str:
