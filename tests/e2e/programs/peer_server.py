@@ -10,7 +10,8 @@ import struct
 import sys
 import threading
 
-SIZE_MAX = 65_507
+SO_RCVBUFFORCE, SIZE_MAX = 33, 65_507
+WAITING_MAX = 1 << 22  # by truesize; the default holds two datagrams of 60,000 bytes in fragments
 HELD: list[socket.socket] = []
 NAME = sys.argv[1]
 
@@ -44,6 +45,7 @@ def datagrams(wire: socket.socket) -> None:
 
 
 wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING_MAX)
 wire.bind(("", int(sys.argv[3])))
 listener = socket.create_server(("", int(sys.argv[2])), backlog=64)
 threading.Thread(target=datagrams, args=(wire,), daemon=True).start()
