@@ -35,7 +35,7 @@ enum {
 
 #define TICK_BUSY_NS (100 * NS_PER_MS)
 #define TICK_IDLE_NS NS_PER_S
-#define SPIN_NS      UINT64_C(75000) /* more than a wake-up on another processor takes */
+#define SPIN_NS      UINT64_C(150000) /* more than a wake-up on another processor takes */
 
 int worker_init(struct worker *w, struct engine *e, unsigned index)
 {
