@@ -1,7 +1,9 @@
 """`python -m benchmarks.docs`: tables and plots of docs/performance.md.
 
-They are made of docs/performance.json, which is what `netsim bench all -o json` printed. Tables
-stand between `<!-- NAME -->` and `<!-- /NAME -->`; what is around them is written by hand.
+They are made of docs/performance.json, which is what `netsim bench all -o json` printed; what it
+printed on another machine is docs/performance-MACHINE.json. Tables stand between `<!-- NAME -->`
+and `<!-- /NAME -->`, those of another machine at `NAME-MACHINE`; what is around them is written by
+hand.
 """
 
 from __future__ import annotations
@@ -221,24 +223,43 @@ TABLES: Mapping[str, Callable[[Json], str]] = {
 }
 
 
-def render(page: str, result: Json | None) -> str:
-    """The page with its tables made anew. KeyError: it lacks the place of one."""
+ELSEWHERE = ("traffic", "limits", "machine")  # what is shown of other machines
+
+
+def filled(page: str, place: str, inner: str) -> str:
+    """The page with a table in its place. KeyError: the page has no such place."""
+    found = re.compile(rf"(<!-- {place} -->\n).*?(<!-- /{place} -->)", re.DOTALL)
+    if not found.search(page):
+        raise KeyError(place)
+    return found.sub(lambda match: f"{match[1]}\n{inner}\n{match[2]}", page)
+
+
+def render(page: str, result: Json | None, elsewhere: Mapping[str, Json] | None = None) -> str:
+    """The page with its tables made anew; `elsewhere` by machine. KeyError: one has no place."""
     for name, make in TABLES.items():
-        inner = make(result) if result is not None else NOTHING
-        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not place.search(page):
-            raise KeyError(name)
-        page = place.sub(lambda found, inner=inner: f"{found[1]}\n{inner}\n{found[2]}", page)  # type: ignore[misc]
+        page = filled(page, name, make(result) if result is not None else NOTHING)
+    for where, found in (elsewhere or {}).items():
+        for name in ELSEWHERE:
+            page = filled(page, f"{name}-{where}", TABLES[name](found))
     return page
+
+
+def loaded(file: Path) -> Json:
+    """What `netsim bench -o json` printed."""
+    found: Json = json.loads(file.read_text())
+    return found
 
 
 def stored(folder: Path = DOCS) -> Json | None:
     """docs/performance.json, None where there is none."""
     file = folder / "performance.json"
-    if not file.exists():
-        return None
-    loaded: Json = json.loads(file.read_text())
-    return loaded
+    return loaded(file) if file.exists() else None
+
+
+def stored_elsewhere(folder: Path = DOCS) -> dict[str, Json]:
+    """docs/performance-MACHINE.json by MACHINE."""
+    files = sorted(folder.glob("performance-*.json"))
+    return {file.stem.partition("-")[2]: loaded(file) for file in files}
 
 
 def main() -> None:
@@ -247,7 +268,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if stale")
     args = parser.parse_args()
     found = stored()
-    wanted = {DOCS / "performance.md": render((DOCS / "performance.md").read_text(), found)}
+    page = DOCS / "performance.md"
+    wanted = {page: render(page.read_text(), found, stored_elsewhere())}
     for name, plot in (files(found) if found is not None else {}).items():
         wanted[DOCS / "plots" / f"{name}.svg"] = plot
     stale = [path for path, new in wanted.items() if not path.exists() or path.read_text() != new]

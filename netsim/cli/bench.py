@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -102,11 +103,38 @@ def bench_command(
         cross_check=cross_check,
         force=force,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what runs is taken down
+    interrupts = Interrupts()  # what runs is taken down
     with progress(quiet=quiet) as report:
-        result = run(options, report.step)
+        result = run(options, interrupts.before(report.step))
         report.done(f"{len(result.rows)} figures")
     print(rendered(result, how), end="")
+
+
+class Interrupts:
+    """SIGINT and SIGTERM end a run, by KeyboardInterrupt.
+
+    Python loses an exception that is raised while it forks (in the hooks of os.register_at_fork),
+    and programs are started all the time: the next step asks again.
+    """
+
+    def __init__(self) -> None:
+        self._come = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._comes)
+
+    def _comes(self, *_: object) -> None:
+        self._come = True
+        raise KeyboardInterrupt
+
+    def before(self, step: Callable[[str], None]) -> Callable[[str], None]:
+        """Such a step, unless a signal has come."""
+
+        def asking(what: str) -> None:
+            if self._come:
+                raise KeyboardInterrupt
+            step(what)
+
+        return asking
 
 
 def field(words: str) -> tuple[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from netsim.bench import refuse
+from netsim.cli.bench import Interrupts
 from netsim.errors import PreconditionError
 from netsim.lab import launch
 
@@ -142,6 +145,22 @@ def test_a_program_that_joins_nothing_is_told() -> None:
     done = bench("latency", "--peer-command", "exit 3", "--force", code=1)
     assert "the peer command has ended" in done.stderr
     assert "exit code 3" in done.stderr
+
+
+def test_a_signal_that_comes_while_python_forks_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda number, act: handlers.setdefault(number, act))
+    handlers: dict[int, Callable[[], None]] = {}
+    said: list[str] = []
+    step = Interrupts().before(said.append)
+    step("first")
+    with contextlib.suppress(KeyboardInterrupt):  # as the hooks of a fork do
+        handlers[signal.SIGTERM]()
+    with pytest.raises(KeyboardInterrupt):
+        step("second")
+    assert said == ["first"]
+    assert set(handlers) == {signal.SIGINT, signal.SIGTERM}
 
 
 def left_over() -> list[str]:

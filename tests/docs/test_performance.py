@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,26 @@ def sample() -> dict[str, object]:
 
 
 def test_the_page_is_what_the_figures_say() -> None:
-    assert docs.render(PAGE, docs.stored()) == PAGE, "run python -m benchmarks.docs"
+    made = docs.render(PAGE, docs.stored(), docs.stored_elsewhere())
+    assert made == PAGE, "run python -m benchmarks.docs"
+
+
+def test_another_machine_has_its_own_tables() -> None:
+    places = "".join(f"<!-- {name}-there -->\n<!-- /{name}-there -->\n" for name in docs.ELSEWHERE)
+    made = docs.render(f"{PAGE}{places}", docs.stored(), {"there": sample()})
+    assert made.startswith(PAGE)
+    added = made.removeprefix(PAGE)
+    assert docs.traffic(sample()) in added
+    assert docs.limits(sample()) in added
+    assert "Some <CPU>" in added
+    with pytest.raises(KeyError, match="traffic-nowhere"):
+        docs.render(PAGE, docs.stored(), {"nowhere": sample()})
+
+
+def test_figures_of_other_machines_are_found_by_name(tmp_path: Path) -> None:
+    for name in ("performance.json", "performance-there.json", "performance.md"):
+        (tmp_path / name).write_text(json.dumps({"at": name}))
+    assert docs.stored_elsewhere(tmp_path) == {"there": {"at": "performance-there.json"}}
 
 
 def test_a_target_is_met_or_missed() -> None:

@@ -167,13 +167,15 @@ def test_a_revision_can_be_waited_for_until_every_node_runs_it(lab: netsim.Lab) 
 
 
 def test_a_wait_does_not_miss_that_a_lab_has_become_ready(lab: netsim.Lab) -> None:
-    """Never until its time is up: the pass may end while the wait looks away."""
+    """Never until its time is up, and never before what was just written is in use."""
     timeout_s = 20
     began = time.monotonic()
-    for replicas in ("2", "3", "2", "3"):
+    for count in range(12):
         with lab.api as api:
-            note = {"metadata": {"annotations": {"wait": replicas}}}
-            api.patch(meta.resolve_kind("service"), "web", note, "default")
+            note = {"metadata": {"annotations": {"wait": str(count)}}}
+            changed = api.patch(meta.resolve_kind("service"), "web", note, "default")
             status = api.call("GET", f"/netsim/wait?timeoutSeconds={timeout_s}")
-        assert status["ready"] is True
+            in_use = api.call("GET", "/netsim/published?revision=0&timeoutSeconds=0")
+        assert status["ready"] is True, status
+        assert int(str(in_use["revision"])) >= int(str(meta.metadata(changed)["resourceVersion"]))
     assert time.monotonic() - began < timeout_s

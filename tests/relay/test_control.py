@@ -85,7 +85,11 @@ def test_control_comes_in_without_descriptors(world: World) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (world.descriptors(), usual[1]))
     try:
         ask_all()
-        assert world.counts().exhausted > 0
+        for _ in range(50):  # control is heard before datagrams that came at the same time
+            if world.counts().exhausted:
+                break
+        else:
+            pytest.fail("no datagram found the relay without descriptors")
         world.control.close()
         ask_all()
         world.control = world.connect()
