@@ -134,8 +134,7 @@ class Control:
         self._wanted, self._settled = asyncio.Event(), asyncio.Event()
         self._begun = asyncio.Event()  # nodes are there, or why not is known
         self._progress, self.passes = asyncio.Condition(), 0
-        self._noticed = 0  # the store's revision that passes were last asked for
-        self._frozen = -FREEZE_AFTER
+        self._frozen, self._noticed = -FREEZE_AFTER, 0  # revisions: see _settle_down, running
         self._in_use: deque[tuple[int, int]] = deque(maxlen=KNOWN_UPDATES)
 
     def _ingest(self) -> str:

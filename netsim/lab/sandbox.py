@@ -29,7 +29,7 @@ T = TypeVar("T")
 Fds = dict[str, int]  # descriptors by name; whoever gets them closes them
 
 LOOPBACK = 1  # its index, in every namespace
-QUEUE_PACKETS = 1000  # between a namespace's stack and the data plane
+QUEUE_PACKETS = 4000  # between a stack and the data plane: what comes while that waits to run
 VXLAN_SENDERS = 16  # sockets, so source ports, among which the flow hash picks
 SOCKET_BUFFER_BYTES = 4 << 20
 PRIORITY = -5  # of the thread that everything else in a starting lab waits for

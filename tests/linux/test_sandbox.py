@@ -104,7 +104,7 @@ def test_a_pod_has_its_address_name_and_files(maker: Maker) -> None:
         assert "search prod.svc.cluster.local" in run(fds, "cat", "/etc/resolv.conf")
         assert run(fds, "ls", "/sys/class/net").split() == ["eth0", "lo"]
         assert "mtu 1450" in run(fds, "ip", "link", "show", "eth0")
-        assert "qlen 1000" in run(fds, "ip", "link", "show", "eth0")
+        assert "qlen 4000" in run(fds, "ip", "link", "show", "eth0")
         assert "inet 10.244.0.5/32" in run(fds, "ip", "-4", "addr", "show", "eth0")
         assert run(fds, "ip", "-4", "route").startswith("default dev eth0")
         assert run(fds, "ip", "-6", "addr") == ""
