@@ -134,7 +134,7 @@ class Control:
         self._wanted, self._settled = asyncio.Event(), asyncio.Event()
         self._begun = asyncio.Event()  # nodes are there, or why not is known
         self._progress, self.passes = asyncio.Condition(), 0
-        self._frozen, self._noticed = -FREEZE_AFTER, 0  # revisions: see _settle_down, running
+        self._frozen = -FREEZE_AFTER
         self._in_use: deque[tuple[int, int]] = deque(maxlen=KNOWN_UPDATES)
 
     def _ingest(self) -> str:
@@ -188,7 +188,7 @@ class Control:
     def running(self, dataplane: Json | None) -> Running:
         """What `status` tells beside the store; `dataplane` is the link's facts."""
         return Running(
-            settled=self._settled.is_set() and self._noticed == self.store.revision,
+            settled=self._settled.is_set() and self.in_use(0)[0] == self.store.revision,
             nodes_up=self.infrastructure.nodes_up,
             revisions=self.link.revisions,
             published=self.link.published,
@@ -244,8 +244,9 @@ class Control:
         os._exit(0)
 
     async def _notice_changes(self) -> None:
+        revision = 0
         while True:
-            self._noticed = await self.store.changed(self._noticed)
+            revision = await self.store.changed(revision)
             self.wake()
 
     async def _passes(self) -> None:

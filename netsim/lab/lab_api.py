@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from netsim.lab.control import Control
 
 WAIT_MAX_S = 30.0
-CHANGED_S = 0.02  # before another look at what changed while it was told
 WAIT_SHARE = 9  # a wait takes a tenth of the time, whatever it costs to look at a large lab
 
 
@@ -115,20 +114,15 @@ class LabApi:
             raise bad_request("timeoutSeconds is not a number") from None
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        while True:
-            await self._until_ready(end)
-            status = await self._status()
-            if status["ready"] is True or (left := end - loop.time()) <= 0:
+        seen = self._control.passes
+        while (began := loop.time()) < end:
+            if self._ready() and (status := await self._status())["ready"] is True:
                 return web.json_response(status)
-            await asyncio.sleep(min(CHANGED_S, left))
-
-    async def _until_ready(self, end: float) -> None:
-        loop, seen = asyncio.get_running_loop(), self._control.passes
-        while (began := loop.time()) < end and not self._ready():
             now = loop.time()
-            await asyncio.sleep(min(WAIT_SHARE * (now - began), end - now))
+            await asyncio.sleep(min(WAIT_SHARE * (now - began), max(end - now, 0)))
             await self._control.progressed(seen, end - loop.time())
             seen = self._control.passes
+        return web.json_response(await self._status())
 
     def _ready(self) -> bool:
         control = self._control

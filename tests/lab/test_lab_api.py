@@ -15,11 +15,15 @@ from netsim.lab.control import Control
 from netsim.lab.lab_api import LabApi
 
 
+async def progressed(since: int, timeout_s: float) -> None:
+    """A pass has ended."""
+
+
 class Told(LabApi):
     """Looks ready all the time; tells whether it is as listed, then the last for ever."""
 
     def __init__(self, *told: bool) -> None:
-        super().__init__(cast(Control, SimpleNamespace(passes=0)))
+        super().__init__(cast(Control, SimpleNamespace(passes=0, progressed=progressed)))
         self.told = list(told)
 
     def _ready(self) -> bool:
