@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from netsim import Lab
 from tests.e2e.world import TIMEOUT_S
 
+CALM_S = 0.3
 GOOD = "1"  # tshark's word for a checksum that is right
 CHECKS = ("ip.check_checksum", "udp.check_checksum", "tcp.check_checksum")
 
@@ -25,9 +27,18 @@ def tcpdump(lab: Lab, node: str, what: str, file: Path) -> Iterator[None]:
         line = process.stderr.readline()
         assert "listening on eth0" in line, line
         yield
+        written(file)
     finally:
         process.terminate()
         process.communicate(timeout=TIMEOUT_S)
+
+
+def written(file: Path) -> None:
+    """Wait until tcpdump, which does not read on when it is told to end, adds nothing more."""
+    size, end = -1, time.monotonic() + TIMEOUT_S
+    while size != (now := file.stat().st_size) and time.monotonic() < end:
+        size = now
+        time.sleep(CALM_S)
 
 
 def dissected(file: Path, decode: str, fields: Sequence[str]) -> list[dict[str, list[str]]]:
